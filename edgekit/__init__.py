@@ -1,0 +1,49 @@
+"""Take a PyTorch model to where compute is scarce, and show what that cost.
+
+    >>> import edgekit
+    >>> model = edgekit.load("cnn.edgekit")
+    >>> logits = model(image)
+
+Importing this package loads neither torch nor onnxruntime nor numpy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from edgekit.runtime import Model
+    from edgekit.terms import Idle
+
+__all__ = ["EdgekitError", "__version__", "load"]
+
+__version__ = "0.1.0"
+
+
+def load(
+    package: str | PathLike[str],
+    *,
+    variant: str = "portable",
+    provider: str = "cpu",
+    threads: int | None = None,
+    idle: Idle = "brief",
+    verify: bool = False,
+) -> Model:
+    """Open a model package, or a plain ``.onnx`` file, ready to be called.
+
+    See `edgekit.runtime.load`, which this hands on to, for the arguments and for what is raised.
+    """
+    from edgekit import runtime
+
+    return runtime.load(
+        package,
+        variant=variant,
+        provider=provider,
+        threads=threads,
+        idle=idle,
+        verify=verify,
+    )

@@ -1,0 +1,1 @@
+"""Read .onnx files: what is in them, without running them."""

@@ -1,0 +1,183 @@
+"""The values that a model package stores: frozen, plain, one definition each.
+
+The JSON in `manifest.json` is these structs, each optional field absent where it has its default.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from edgekit.tensors import Signature
+from edgekit.terms import GraphLevel, Idle, Metric, Strategy
+
+SCHEMA_VERSION = 1
+"""Version of `additional_metadata.edgekit`. Readers refuse a newer one and say so."""
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A stored value: unknown fields are refused, so that a typing error can't pass as a default."""
+
+
+class SessionChoice(Value, frozen=True):
+    """Everything about how a session runs; the only place where options live.
+
+    A provider's file translates it into what ONNX Runtime takes. `threads` None means as many as
+    this process may use.
+    """
+
+    provider: str = "cpu"
+    threads: int | None = None
+    idle: Idle = "brief"
+    graph_level: GraphLevel = "all"
+    session_options: dict[str, str] = {}
+    provider_options: dict[str, str] = {}
+
+
+class Target(Value, frozen=True):
+    """What a variant is made for. None means any: `isa` None is portable within its architecture.
+
+    `ep` is ONNX Runtime's own name of the provider, under which its package format lists it.
+    """
+
+    provider: str = "cpu"
+    ep: str = "CPUExecutionProvider"
+    arch: str | None = None
+    isa: tuple[str, ...] | None = None
+
+
+class Tolerance(Value, frozen=True):
+    """How far an answer may lie from the recorded one, an element at a time.
+
+    `absolute` is in the output's own unit; `relative` is a share of the recorded element.
+    """
+
+    absolute: float
+    relative: float
+
+
+class OutputCloseness(Value, frozen=True):
+    """How close an output came to the original over all verified sizes and draws.
+
+    `tolerance` is what a reference check on another device allows for this output.
+    """
+
+    output: str
+    max_abs_error: float
+    max_rel_error: float
+    cosine: float
+    sqnr_db: float | None
+    tolerance: Tolerance
+
+
+class GraphFacts(Value, frozen=True):
+    """What is in an .onnx file, kept here so that a device can tell without `onnx` installed."""
+
+    opset: int
+    nodes: int
+    parameters: int
+    operators: dict[str, int]
+
+
+class Variant(Value, frozen=True):
+    """One .onnx file of a package. `files` names external data beside `model`.
+
+    `closeness` holds one entry an output, of the verification that let the variant in.
+    """
+
+    name: str
+    graph: str
+    model: str
+    precision: str
+    facts: GraphFacts
+    closeness: tuple[OutputCloseness, ...] = ()
+    files: tuple[str, ...] = ()
+    parent: str | None = None
+    target: Target = Target()
+
+
+class Graph(Value, frozen=True):
+    """One function of the model (encoder and decoder are two); usually there is one."""
+
+    name: str
+    signature: Signature
+
+
+class Verification(Value, frozen=True):
+    """What the export was held to: every size combination, and the bound's rule in words."""
+
+    sizes: tuple[dict[str, int], ...]
+    draws: int
+    rule: str
+
+
+class Provenance(Value, frozen=True):
+    """Where the model came from. `source` is a label, never a path.
+
+    `original` says what accuracy and closeness are measured against: the PyTorch module, or, for
+    an .onnx from elsewhere, that float file itself. `weights_sha256` is over the module's state.
+    """
+
+    source: str
+    original: Literal["pytorch", "onnx"]
+    strategy: Strategy
+    weights_sha256: str
+    seed: int = 0
+    parameters: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    verification: Verification | None = None
+    notes: tuple[str, ...] = ()
+
+
+class FileRecord(Value, frozen=True):
+    """What a file must be: its SHA-256 and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class CaseFile(Value, frozen=True):
+    """A file of cases. `content_sha256` is over the feeds alone, to prove two sets disjoint."""
+
+    file: str
+    name: str
+    split: Literal["reference", "test", "train"]
+    cases: int
+    content_sha256: str
+    synthetic: bool = False
+
+
+class Asset(Value, frozen=True):
+    """A file that belongs to the model and isn't a graph: labels, pre-processing, a tokenizer."""
+
+    name: str
+    kind: Literal["labels", "preprocessing"]
+    file: str
+
+
+class Package(Value, frozen=True):
+    """A whole model package. Immutable: an edit returns a new one.
+
+    `files` holds every listed file but the manifest itself.
+    """
+
+    name: str
+    graphs: tuple[Graph, ...]
+    variants: tuple[Variant, ...]
+    provenance: Provenance
+    files: dict[str, FileRecord]
+    metric: Metric = "closeness"
+    reference: CaseFile | None = None
+    evaluation: CaseFile | None = None
+    calibration: CaseFile | None = None
+    assets: tuple[Asset, ...] = ()
+
+
+class Choice(Value, frozen=True):
+    """Which variant runs how, and why; `speed_key` where it was measured on a kind of machine."""
+
+    variant: str
+    session: SessionChoice
+    reason: str
+    speed_key: str | None = None

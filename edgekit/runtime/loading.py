@@ -1,0 +1,142 @@
+"""From a path to a model: read, choose a variant, verify its files, open a session."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgekit import machine as machines
+from edgekit import providers
+from edgekit.errors import CorruptPackage, NotFound, UnknownName
+from edgekit.package import reading
+from edgekit.package.reading import Verified, open_verified
+from edgekit.package.values import Choice, Package, SessionChoice, Variant
+from edgekit.runtime.model import Model
+from edgekit.runtime.sessions import open_session, signature_of
+from edgekit.tensors import RunFacts, Signature
+from edgekit.terms import Idle
+
+PORTABLE = "portable"
+"""The reserved name that asks for the first variant: right on every processor."""
+
+
+def load(
+    package: str | os.PathLike[str],
+    *,
+    variant: str = PORTABLE,
+    provider: str = "cpu",
+    threads: int | None = None,
+    idle: Idle = "brief",
+    verify: bool = False,
+) -> Model:
+    """Open a model package, or a plain .onnx file, ready to be called.
+
+    Args:
+        package: the package's folder, or an .onnx file.
+        variant: a variant's name; "portable" is the one that is right on every processor.
+        provider: the execution provider to run on; there is no fallback to another.
+        threads: threads for one call; None takes as many as this process may use.
+        idle: what the threads do between calls, see `edgekit.terms.Idle`.
+        verify: hash every file of the package, and keep the model in memory whatever its size.
+
+    Raises:
+        NotFound: there is no such path.
+        CorruptPackage, HashMismatch: the package is not what was packed.
+        UnknownName: no such variant or provider.
+        ProviderUnavailable: the provider cannot be used here; says how to get it.
+        ModelFileError: ONNX Runtime refuses the .onnx file.
+    """
+    choice = SessionChoice(provider=provider, threads=threads, idle=idle)
+    return open_model(Path(package), variant, choice, verify=verify)
+
+
+def open_model(
+    path: Path, variant: str, session: SessionChoice, *, verify: bool = False
+) -> Model:
+    """Open a package's variant, or a plain .onnx file, under the given session options.
+
+    Raises what `load` raises.
+    """
+    providers.find(session.provider)
+    if path.suffix == ".onnx" and not path.is_dir():
+        return _open_onnx(path, variant, session)
+    package = reading.read(path)
+    chosen, reason = choose(package, variant)
+    if verify:
+        for name, record in package.files.items():
+            open_verified(path, name, record)
+    files = {
+        name: open_verified(path, name, package.files[name], whole=verify)
+        for name in reading.files_of(chosen)
+    }
+    opened = open_session(
+        files.pop(chosen.model), session, external=files
+    )
+    signature = next(g.signature for g in package.graphs if g.name == chosen.graph)
+    _check_names(path, signature, signature_of(opened, path=path / chosen.model))
+    return Model(
+        opened,
+        signature,
+        name=package.name,
+        facts=_facts(session, chosen.precision),
+        choice=_choice(chosen.name, session, reason),
+        folder=path,
+        package=package,
+    )
+
+
+def choose(package: Package, variant: str) -> tuple[Variant, str]:
+    """Find the asked variant, and say why it is this one.
+
+    Raises:
+        UnknownName: there is no such variant.
+    """
+    if variant == PORTABLE:
+        return package.variants[0], "the portable variant: right on every processor"
+    for candidate in package.variants:
+        if candidate.name == variant:
+            return candidate, "asked for by name"
+    names = [PORTABLE, *(v.name for v in package.variants)]
+    raise UnknownName(kind=f"variant of {package.name}", asked=variant, available=names)
+
+
+def _open_onnx(path: Path, variant: str, session: SessionChoice) -> Model:
+    if not path.exists():
+        raise NotFound(path=str(path))
+    if variant not in (PORTABLE, path.stem):
+        raise UnknownName(kind="variant", asked=variant, available=[PORTABLE, path.stem])
+    status = path.stat()
+    stamp = reading.Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
+    opened = open_session(Verified(path, None, stamp), session)
+    return Model(
+        opened,
+        signature_of(opened, path=path),
+        name=path.stem,
+        facts=_facts(session, "as stored"),
+        choice=_choice(path.stem, session, "a plain .onnx file: nothing to choose from"),
+    )
+
+
+def _facts(session: SessionChoice, precision: str) -> RunFacts:
+    return RunFacts(
+        provider=session.provider,
+        precision=precision,
+        threads=session.threads or machines.threads_available(),
+        idle=session.idle,
+    )
+
+
+def _choice(variant: str, session: SessionChoice, reason: str) -> Choice:
+    return Choice(variant=variant, session=session, reason=reason)
+
+
+def _check_names(path: Path, ours: Signature, files: Signature) -> None:
+    """Refuse a manifest whose inputs and outputs are not those of the file it lists."""
+    for part in ("inputs", "outputs"):
+        told = [(spec.name, spec.dtype, len(spec.shape)) for spec in getattr(ours, part)]
+        found = [(spec.name, spec.dtype, len(spec.shape)) for spec in getattr(files, part)]
+        if told != found:
+            raise CorruptPackage(
+                path=str(path),
+                problem=f"its manifest gives the {part} {told} and its model has {found}",
+            )

@@ -1,0 +1,71 @@
+"""The closed sets of words: one definition, from which command-line choices and tests are made.
+
+Light on purpose: `--help` reads this file, so it imports nothing but typing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+DType = Literal[
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+]
+"""Element types that a model's inputs and outputs may have, by their numpy name."""
+
+Metric = Literal["top1", "closeness"]
+"""How answers are judged: the share of right classes, or the distance to the original's numbers."""
+
+Idle = Literal["spin", "brief", "sleep"]
+"""What an idle thread pool does after a call: burn its cores for about 20 ms so that the next call
+finds it awake, spin for 200 µs (fast inside a call, quiet between calls), or sleep at once."""
+
+GraphLevel = Literal["disabled", "basic", "extended", "layout", "all"]
+"""How far ONNX Runtime rewrites the graph while it loads it."""
+
+Against = Literal["eager", "compiled"]
+"""How the PyTorch original runs: as it is, or through `torch.compile`."""
+
+Strategy = Literal["dynamo", "adopted"]
+"""How an ONNX file came to be: torch's dynamo exporter, or adopted from elsewhere as it was."""
+
+Status = Literal["passed", "failed", "left out"]
+"""What became of a comparison or of a row of a table."""
+
+Split = Literal["train", "test", "reference"]
+"""Which side of the data a case comes from; nothing is measured on `train`."""
+
+GateMetric = Literal[
+    "p50_ms",
+    "p90_ms",
+    "p95_ms",
+    "p99_ms",
+    "mean_ms",
+    "throughput_per_s",
+    "speedup",
+    "accuracy",
+    "agreement",
+    "cold_ms",
+    "peak_mb",
+    "size_mb",
+]
+"""What a gate (`--fail-if`) may be about: the numbers of a row of the bench table."""
+
+Comparison = Literal["<", "<=", ">", ">="]
+"""How a gate holds a number against its limit."""
+
+
+def members(closed_set: object) -> tuple[str, ...]:
+    """List the words of one of the closed sets above, in the order they are defined."""
+    return get_args(closed_set)

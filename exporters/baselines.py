@@ -1,0 +1,82 @@
+"""The originals of a package as candidates of a bench: found, described, and not yet made.
+
+Nothing here imports torch; the worker that opens a candidate does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgekit import machine
+from edgekit.errors import OriginalUnavailable
+from edgekit.measure.bench import Candidate
+from edgekit.measure.results import LeftOut
+from edgekit.package.values import Package
+from edgekit.terms import Against
+from edgekit.workers import Call
+from exporters import records
+from exporters.requests import TargetRequest
+
+_LABELS: dict[Against, tuple[str, str]] = {
+    "eager": ("PyTorch eager", "exporters.original:open_eager"),
+    "compiled": ("PyTorch compiled", "exporters.original:open_compiled"),
+}
+
+
+def originals(
+    package: Package,
+    against: Sequence[Against],
+    *,
+    original: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    threads: int | None = None,
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """Find a package's PyTorch original, run in each of the asked ways.
+
+    Args:
+        package: what the original must match: its weights' hash and its recorded answers.
+        against: the ways to run it, the one to compare with first.
+        original: the TARGET that makes it; by default what the exporting user's cache remembers.
+        parameters: its factory's parameters; by default those that the package records.
+        threads: threads for one call; None takes as many as this process may use.
+
+    Returns:
+        The candidates, and the rows to leave out with the reason where there is no original.
+    """
+    if package.provenance.original == "onnx":
+        return [], []
+    try:
+        request = _request(package, original, parameters)
+    except OriginalUnavailable as error:
+        return [], [LeftOut(_LABELS[way][0], str(error)) for way in against]
+    variant = package.variants[0]
+    arguments = {
+        "request": request,
+        "signature": package.graphs[0].signature,
+        "weights_sha256": package.provenance.weights_sha256,
+        "threads": threads or machine.threads_available(),
+    }
+    return [
+        Candidate(
+            label=_LABELS[way][0],
+            # One compile worker is enough, and it leaves no pool of processes behind.
+            call=Call(_LABELS[way][1], arguments, {"TORCHINDUCTOR_COMPILE_THREADS": "1"}),
+            optional=True,
+            tolerance={entry.output: entry.tolerance for entry in variant.closeness},
+        )
+        for way in against
+    ], []
+
+
+def _request(
+    package: Package, original: str | None, parameters: Mapping[str, str] | None
+) -> TargetRequest:
+    if original is None:
+        return records.recall(package)
+    return TargetRequest(
+        target=original,
+        folder=str(Path.cwd()),
+        parameters=dict(parameters or package.provenance.parameters),
+        seed=package.provenance.seed,
+    )

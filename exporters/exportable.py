@@ -1,0 +1,205 @@
+"""What a factory may return when a module and example inputs don't say it all."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from edgekit import terms
+from edgekit.errors import BadValue, UnknownName
+from edgekit.tensors import Case
+from exporters import dimensions
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Exportable:
+    """A module ready to be exported, and what is known about it.
+
+    Only `module` and `example` are needed:
+
+        def factory() -> Exportable:
+            return Exportable(
+                Net().eval(),
+                (torch.rand(2, 3, 28, 28),),
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic={"image": ["batch:1..64", None, None, None]},
+                values={"image": (0.0, 1.0)},
+                evaluation=held_out,  # a function that yields Case({"image": array}, label=3)
+                metric="top1",
+            )
+
+    Raises:
+        UnknownName: `dynamic` or `values` name an input that isn't there.
+        BadValue: a part is of the wrong kind, or contradicts another.
+    """
+
+    module: nn.Module
+    example: tuple[Tensor, ...] | Mapping[str, Tensor]
+    """Inputs to call the module with, as real as they can be had: a tuple of positional arguments
+    or a mapping of keyword arguments. Verification repeats and crops them to other sizes."""
+
+    _: KW_ONLY
+    input_names: Sequence[str] | None = None
+    """What the model's inputs are called, in the example's order; by default, as `forward` calls
+    its arguments."""
+
+    output_names: Sequence[str] | None = None
+    """What the model's outputs are called, in the order in which `forward` returns them."""
+
+    dynamic: Mapping[str, Sequence[str | int | None]] = field(default_factory=dict)
+    """Input name → one entry an axis: "batch" or "batch:1..64" or "time:2.." for an axis whose
+    size may change; None, "_" or the size itself for a fixed one. Axes of one name have one size.
+    Inputs and last axes that aren't named here are fixed."""
+
+    values: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Input name → the lowest and the highest value that its elements may have."""
+
+    evaluation: Callable[[], Iterator[Case]] | None = None
+    """Starts a new pass over held-out cases, which neither training nor calibration has seen:
+    feeds are numpy arrays by input name, a batch of one; `label` is the right class."""
+
+    calibration: Callable[[], Iterator[Case]] | None = None
+    """Starts a new pass over cases of the training side, to measure value ranges with."""
+
+    metric: terms.Metric = "closeness"
+    """How answers are judged: "top1" for a classifier, else "closeness"."""
+
+    labels: Sequence[str] | None = None
+    """What the classes are called, in the order of the scores."""
+
+    preprocessing: str | None = None
+    """How an app makes the inputs, as a sentence or as JSON. Kept in the package."""
+
+    name: str | None = None
+    """What the model is called; the package's name by default."""
+
+    def __post_init__(self) -> None:
+        _need(
+            isinstance(self.module, nn.Module),
+            "module",
+            type(self.module).__name__,
+            "a torch.nn.Module",
+        )
+        _check_example(self.example)
+        for what, given in (("input_names", self.input_names), ("output_names", self.output_names)):
+            if given is not None:
+                _check_names(what, given)
+        inputs = self.inputs()
+        for name, axes in self.dynamic.items():
+            _need(
+                isinstance(axes, Sequence) and not isinstance(axes, str),
+                f"dynamic[{name!r}]",
+                repr(axes),
+                "a sequence with one entry for each axis",
+            )
+        dimensions.resolve(self.dynamic, {name: tuple(x.shape) for name, x in inputs.items()})
+        for name, limits in self.values.items():
+            if name not in inputs:
+                raise UnknownName(kind="input", asked=name, available=list(inputs))
+            _check_values(name, inputs[name], limits)
+        for what, data in (("evaluation", self.evaluation), ("calibration", self.calibration)):
+            _need(
+                data is None or callable(data),
+                what,
+                type(data).__name__,
+                "a function without arguments that returns a new iterator of cases",
+            )
+        metrics = terms.members(terms.Metric)
+        _need(self.metric in metrics, "metric", repr(self.metric), " or ".join(metrics))
+        if self.labels is not None:
+            _check_texts("labels", self.labels)
+        _need(
+            self.name is None or _NAME.fullmatch(self.name) is not None,
+            "name",
+            repr(self.name),
+            "letters, digits, '.', '_' and '-'",
+        )
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Return the example's tensors by input name, in the order of the model's inputs.
+
+        Raises:
+            BadValue: `input_names` are more or fewer than the example has tensors.
+        """
+        if isinstance(self.example, Mapping):
+            names, tensors = list(self.example), list(self.example.values())
+        else:
+            tensors = list(self.example)
+            names = _argument_names(self.module, len(tensors))
+        if self.input_names is not None:
+            _need(
+                len(self.input_names) == len(tensors),
+                "input_names",
+                ", ".join(self.input_names) or "empty",
+                f"{len(tensors)} names, one for each tensor of the example",
+            )
+            names = list(self.input_names)
+        return dict(zip(names, tensors, strict=True))
+
+
+def _need(holds: bool, what: str, asked: str, expected: str) -> None:
+    if not holds:
+        raise BadValue(what=what, asked=asked, expected=expected)
+
+
+def _check_example(example: Any) -> None:
+    expected = "a tuple of tensors, (x,) for one alone, or a mapping of names to tensors"
+    _need(isinstance(example, tuple | Mapping), "example", type(example).__name__, expected)
+    _need(len(example) > 0, "example", "empty", expected)
+    for entry in example.values() if isinstance(example, Mapping) else example:
+        _need(isinstance(entry, Tensor), "an entry of example", type(entry).__name__, "a tensor")
+
+
+def _check_texts(what: str, texts: Any) -> None:
+    _need(
+        isinstance(texts, Sequence)
+        and not isinstance(texts, str)
+        and all(isinstance(text, str) and text for text in texts),
+        what,
+        repr(texts),
+        "a sequence of texts, none of them empty",
+    )
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    _check_texts(what, names)
+    _need(len(set(names)) == len(names), what, ", ".join(names), "names that differ")
+
+
+def _check_values(name: str, tensor: Tensor, limits: Any) -> None:
+    what = f"values[{name!r}]"
+    _need(
+        isinstance(limits, Sequence)
+        and len(limits) == 2
+        and all(isinstance(limit, int | float) and math.isfinite(limit) for limit in limits)
+        and limits[0] <= limits[1],
+        what,
+        repr(limits),
+        "(lowest, highest), two finite numbers",
+    )
+    if tensor.numel():
+        low, high = tensor.min().item(), tensor.max().item()
+        _need(
+            limits[0] <= low and high <= limits[1],
+            what,
+            repr(limits),
+            f"a range that holds the example, whose values go from {low:g} to {high:g}",
+        )
+
+
+def _argument_names(module: nn.Module, count: int) -> list[str]:
+    names = [
+        parameter.name
+        for parameter in inspect.signature(module.forward).parameters.values()
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]

@@ -1,0 +1,114 @@
+"""A small convolutional network that reads handwritten digits.
+
+Two convolutions of 3×3, each followed by a max pooling of 2×2, then two linear layers. For one
+channel in and one out, with kernel k and stride s,
+
+    convolution    y(i, j) = Σp Σq x(i + p, j + q) · k(p, q)
+    max pooling    y(i, j) = max of x over the window at (i·s + p, j·s + q)
+
+and a convolution with more channels in sums over them and adds a bias. "pad 1" lays a border of
+zeros around x, so that y has x's size.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from exporters import training
+from exporters.datasets import digits
+from exporters.exportable import Exportable
+
+CALIBRATION_CASES = 256
+BATCH = 32
+PEAK_RATE = 2e-3
+SHIFT = 2
+"""Pixels that a digit is moved by at most while training."""
+
+_log = logging.getLogger("edgekit")
+
+
+class Cnn(nn.Module):
+    """3×28×28 → conv 32 → pool → conv 64 → pool → linear 128 → linear 10 class scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv2d(32, 64, kernel_size=3, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.hidden = nn.Linear(64 * 7 * 7, 128)
+        self.classes = nn.Linear(128, digits.CLASSES)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return float32 scores of [batch, 10] for float32 images of [batch, 3, 28, 28]."""
+        x = self.pool(torch.relu(self.conv1(image)))
+        x = self.pool(torch.relu(self.conv2(x)))
+        # flatten(1) and not view(-1, 64·7·7): it leaves the batch alone, so it may stay dynamic.
+        x = torch.relu(self.hidden(x.flatten(1)))
+        scores: Tensor = self.classes(x)
+        return scores
+
+
+def cnn(*, seed: int = 0, epochs: int = 8) -> Exportable:
+    """Train the network on 3,500 digits, or take the weights kept from the last time.
+
+    It reads at least 97.5 % of the 1,500 held-out digits right. `seed` decides the first weights,
+    the order of the digits and how each is shifted.
+
+    Raises:
+        MissingExtra: the package that ships the digits isn't installed.
+    """
+    data = digits.load()
+    with training.seeded(seed):
+        module = Cnn().eval()
+    recipe = {
+        "architecture": str(module),
+        "digits": data.sha256,
+        "epochs": epochs,
+        "batch": BATCH,
+        "lr": PEAK_RATE,
+        "seed": seed,
+        "shift": SHIFT,
+    }
+
+    def report(done: int, total: int) -> None:
+        digits_text = f"{len(data.train_labels):,} digits"
+        _log.info("training the reference cnn on %s: %d/%d epochs", digits_text, done, total)
+
+    def make() -> Mapping[str, Tensor]:
+        training.train(
+            module,
+            digits.as_image(data.train_images),
+            data.train_labels,
+            epochs=epochs,
+            batch=BATCH,
+            lr=PEAK_RATE,
+            seed=seed,
+            shift=SHIFT,
+            progress=report,
+        )
+        return module.state_dict()
+
+    module.load_state_dict(training.cached_weights("cnn", recipe, make))
+    return Exportable(
+        module,
+        (torch.from_numpy(digits.as_image(data.test_images[:2])),),
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic={"image": ("batch:1..64", None, None, None)},
+        values={"image": digits.VALUES},
+        evaluation=partial(digits.cases, data.test_images, data.test_labels),
+        calibration=partial(
+            digits.cases,
+            data.train_images[:CALIBRATION_CASES],
+            data.train_labels[:CALIBRATION_CASES],
+        ),
+        metric="top1",
+        labels=digits.LABELS,
+        preprocessing="grey digits of 28×28, ink 255 on paper 0: divide by 255, repeat 3 times",
+        name="cnn",
+    )

@@ -1,0 +1,246 @@
+"""The PyTorch original as a runner: eager, or through `torch.compile`."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgekit.errors import FactoryFailed, OriginalUnavailable
+from edgekit.tensors import Array, Feed, RunFacts, Signature
+from exporters import sources
+from exporters.exportable import Exportable
+from exporters.requests import TargetRequest
+
+_PRECISIONS = {
+    torch.float32: "fp32",
+    torch.float16: "fp16",
+    torch.bfloat16: "bf16",
+    torch.float64: "fp64",
+}
+
+
+class Original:
+    """A module that answers named arrays with named arrays, in evaluation mode.
+
+    Its outputs are flattened to names: a single tensor is `output`, members of a tuple are
+    `output_0`, `output_1`, …, and those of a mapping keep their keys.
+    """
+
+    def __init__(self, exportable: Exportable) -> None:
+        self.module = exportable.module.eval()
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(False)
+        example = exportable.example
+        self.by_keyword = isinstance(example, Mapping)
+        self.example = exportable.inputs()
+        self.input_names = list(self.example)
+        self.keys = list(example) if isinstance(example, Mapping) else self.input_names
+        self._asked_output_names = exportable.output_names
+        self.output_names: list[str] = []
+
+    def __call__(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Run the module without gradients; tensors are passed as the example passes them."""
+        with torch.inference_mode():
+            return self.flatten(self.call(self.module, tensors))
+
+    def call(self, module: Callable[..., Any], tensors: Mapping[str, torch.Tensor]) -> Any:
+        """Call `module` with the named tensors in the example's form."""
+        args, kwargs = self.arguments(tensors)
+        return module(*args, **kwargs)
+
+    def arguments(
+        self, tensors: Mapping[str, torch.Tensor]
+    ) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+        """Arrange named tensors as positional or keyword arguments."""
+        ordered = [tensors[name] for name in self.input_names]
+        if self.by_keyword:
+            return (), dict(zip(self.keys, ordered, strict=True))
+        return tuple(ordered), {}
+
+    def flatten(self, returned: Any) -> dict[str, torch.Tensor]:
+        """Name the tensors in what the module returned; None is left out.
+
+        Raises:
+            FactoryFailed: it holds something that is neither a tensor nor a container of them, or
+                its number doesn't fit the asked names.
+        """
+        named = dict(_flat("", returned))
+        if list(named) == [""]:
+            named = {"output": named[""]}
+        for name, value in named.items():
+            if not isinstance(value, torch.Tensor):
+                raise FactoryFailed(
+                    target=type(self.module).__name__,
+                    problem=f"returned {type(value).__name__} as {name}; outputs must be tensors",
+                )
+        asked = self._asked_output_names
+        if asked is not None:
+            if len(asked) != len(named):
+                raise FactoryFailed(
+                    target=type(self.module).__name__,
+                    problem=f"returned {len(named)} tensors and {len(asked)} output names were "
+                    "given",
+                )
+            named = dict(zip(asked, named.values(), strict=True))
+        self.output_names = list(named)
+        return named
+
+    def in_double(self) -> Original | None:
+        """Return the same module in double precision, or None where it can't be copied so."""
+        double = copy.copy(self)
+        try:
+            double.module = copy.deepcopy(self.module).double()
+        except Exception:  # whatever a module's own __deepcopy__ raises
+            return None
+        return double
+
+    @property
+    def precision(self) -> str:
+        """The floating point type that most of the weights have."""
+        counts: dict[str, int] = {}
+        for tensor in self.tensors().values():
+            if tensor.dtype in _PRECISIONS:
+                name = _PRECISIONS[tensor.dtype]
+                counts[name] = counts.get(name, 0) + tensor.numel()
+        return max(counts, key=lambda name: counts[name]) if counts else "fp32"
+
+    def weights_sha256(self) -> str:
+        """Hash the module's whole state: names, types, shapes and values."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.tensors().items()):
+            array = to_numpy(tensor)
+            digest.update(f"{name}|{array.dtype.name}|{array.shape}|".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the module's state: weights and buffers, by name."""
+        state = self.module.state_dict()
+        return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def _flat(prefix: str, value: Any) -> list[tuple[str, Any]]:
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        items = [(str(key), member) for key, member in value.items()]
+    elif isinstance(value, tuple | list):
+        fields = getattr(value, "_fields", None)
+        start = "" if prefix else "output_"
+        items = [(fields[i] if fields else f"{start}{i}", v) for i, v in enumerate(value)]
+    else:
+        return [(prefix, value)]
+    return [
+        pair
+        for name, member in items
+        for pair in _flat(f"{prefix}.{name}" if prefix else name, member)
+    ]
+
+
+def to_numpy(tensor: torch.Tensor) -> Array:
+    """Return a tensor's values as numpy; bfloat16 as `ml_dtypes.bfloat16`."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def to_torch(array: Array) -> torch.Tensor:
+    """Return an array as a tensor of its own memory."""
+    array = np.asarray(array, order="C")
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
+    return torch.from_numpy(array.copy())
+
+
+class OriginalRunner:
+    """The original, ready to be timed in this process."""
+
+    def __init__(
+        self, original: Original, run: Callable[..., Any], signature: Signature, facts: RunFacts
+    ) -> None:
+        self._original = original
+        self._run = run
+        self.signature = signature
+        self.facts = facts
+
+    def prepare(self, feed: Feed) -> Callable[[], Any]:
+        tensors = {name: to_torch(array) for name, array in feed.items()}
+        args, kwargs = self._original.arguments(tensors)
+        run = self._run
+        return lambda: run(*args, **kwargs)
+
+    def fetch(self, answer: Any) -> dict[str, Array]:
+        return {name: to_numpy(t) for name, t in self._original.flatten(answer).items()}
+
+    def close(self) -> None:
+        self._original.module.cpu()
+
+
+def open_eager(
+    request: TargetRequest, signature: Signature, weights_sha256: str, threads: int
+) -> OriginalRunner:
+    """Make the original again and hold it ready to run as it is.
+
+    Raises:
+        OriginalUnavailable: what the TARGET makes now has other weights than were exported.
+        Whatever `exporters.sources.build` raises.
+    """
+    original = _original(request, weights_sha256, threads)
+    return _runner(original, original.module, signature, "pytorch eager", threads)
+
+
+def open_compiled(
+    request: TargetRequest, signature: Signature, weights_sha256: str, threads: int
+) -> OriginalRunner:
+    """Make the original again and hold it ready to run through `torch.compile`.
+
+    Raises:
+        OriginalUnavailable: there is no C++ compiler, or what `open_eager` raises it for.
+    """
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if not compiler or not shutil.which(compiler):
+        raise OriginalUnavailable(
+            reason="torch.compile needs a C++ compiler at run time and there is none here "
+            "(looked for $CXX, g++ and clang++)"
+        )
+    original = _original(request, weights_sha256, threads)
+    return _runner(original, torch.compile(original.module), signature, "torch.compile", threads)
+
+
+def _original(request: TargetRequest, weights_sha256: str, threads: int) -> Original:
+    torch.set_num_threads(threads)
+    # Entered once and for this process's life, so that no call pays for entering it.
+    torch.inference_mode().__enter__()
+    with torch.inference_mode(False):
+        exportable, _ = sources.build(request)
+    original = Original(exportable)
+    found = original.weights_sha256()
+    if found != weights_sha256:
+        raise OriginalUnavailable(
+            reason=f"{request.target} now makes a module with other weights (SHA-256 {found[:12]}) "
+            f"than the package was exported from ({weights_sha256[:12]}); export it again, or "
+            "load fixed weights in the factory"
+        )
+    return original
+
+
+def _runner(
+    original: Original, run: Callable[..., Any], signature: Signature, how: str, threads: int
+) -> OriginalRunner:
+    facts = RunFacts(
+        provider=how,
+        precision=original.precision,
+        threads=threads,
+        weights_bytes=sum(t.nbytes for t in original.tensors().values()),
+    )
+    return OriginalRunner(original, run, signature, facts)

@@ -1,0 +1,62 @@
+"""What goes to a worker that exports, and what comes back: plain values, no torch."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgekit.package.values import CaseFile, GraphFacts, OutputCloseness, Verification
+from edgekit.tensors import Signature
+from edgekit.terms import Metric, Strategy
+
+
+class TargetRequest(msgspec.Struct, frozen=True):
+    """Which original to make: a TARGET, its factory's parameters as text, and the random seed.
+
+    `folder` is where relative paths in `target` start.
+    """
+
+    target: str
+    folder: str
+    parameters: dict[str, str] = {}
+    seed: int = 0
+
+
+class ModuleRequest(msgspec.Struct, frozen=True):
+    """A live module handed over by pickle, with its example inputs."""
+
+    pickled: bytes
+    label: str
+    seed: int = 0
+
+
+class ExportOptions(msgspec.Struct, frozen=True):
+    """How to export. `dynamic` replaces what the factory says; `tolerance` replaces the rule."""
+
+    dynamic: dict[str, list[str | None]] | None = None
+    opset: int = 20
+    tolerance: float | None = None
+    external_data: bool = False
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """What a successful attempt left in its folder, and what was found out on the way."""
+
+    name: str
+    signature: Signature
+    strategy: Strategy
+    precision: str
+    facts: GraphFacts
+    closeness: tuple[OutputCloseness, ...]
+    verification: Verification
+    weights_sha256: str
+    metric: Metric
+    model: str
+    files: tuple[str, ...] = ()
+    reference: CaseFile | None = None
+    evaluation: CaseFile | None = None
+    calibration: CaseFile | None = None
+    labels: tuple[str, ...] = ()
+    preprocessing: str | None = None
+    parameters: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    notes: tuple[str, ...] = ()

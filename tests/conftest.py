@@ -1,0 +1,188 @@
+"""What every test may rest on: a cache folder of the run's own, tiny graphs, and what ran where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+
+# Before numpy's or torch's pools are made, here and in every worker that a test starts: on a big
+# machine a pool of all cores in each of them would only stand in the others' way.
+_THREADS = str(min(2, os.cpu_count() or 1))
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, _THREADS)
+
+_scratch_cache = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the user's own cache out of the run, and the run out of it."""
+    if not os.environ.get("EDGEKIT_CACHE"):
+        config.stash[_scratch_cache] = tempfile.mkdtemp(prefix="edgekit-tests-")
+        os.environ["EDGEKIT_CACHE"] = config.stash[_scratch_cache]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if folder := config.stash.get(_scratch_cache, None):
+        os.environ.pop("EDGEKIT_CACHE", None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_report_header() -> list[str]:
+    import onnxruntime
+
+    import edgekit
+    from edgekit import machine
+
+    versions = [f"edgekit {edgekit.__version__} ({Path(edgekit.__file__).parent})"]
+    versions += [
+        f"{name} {_version(name)}" for name in ("onnxruntime", "torch", "onnx", "onnxscript")
+    ]
+    return [
+        ", ".join(versions),
+        f"machine: {machine.summary(machine.describe())}",
+        f"available providers: {', '.join(onnxruntime.get_available_providers())}",
+        f"cache: {os.environ['EDGEKIT_CACHE']}",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked and (reason := _no_gpu_because()):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _no_gpu_because() -> str:
+    import onnxruntime
+
+    from edgekit import machine
+
+    if machine.describe().gpu is None:
+        return "this machine has no GPU"
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "the onnxruntime that is installed here has no CUDA provider"
+    return ""
+
+
+class MakeTinyOnnx(Protocol):
+    """Write a small graph, y = Relu(x @ W + b), and return its path."""
+
+    def __call__(
+        self,
+        name: str = "tiny",
+        *,
+        batch: str | int = "batch",
+        opset: int = 20,
+        dtype: str = "float32",
+        second_input: bool = False,
+    ) -> Path: ...
+
+
+TINY_WEIGHT = np.linspace(-1.0, 1.0, 12, dtype=np.float32).reshape(4, 3)
+TINY_BIAS = np.array([0.5, -0.25, 0.0], dtype=np.float32)
+
+
+@pytest.fixture
+def tiny_onnx(tmp_path: Path) -> MakeTinyOnnx:
+    """Make tiny .onnx files in the test's own folder.
+
+    Input `x` [batch, 4], output `y` float32 [batch, 3]. `batch` is a dimension's name or its fixed
+    size; `dtype` is that of `x` (int64 is cast to float32 first); with `second_input` there is
+    `offset` float32 [batch, 3], added before the Relu. `tiny_answer` says what y must be.
+    """
+    pytest.importorskip("onnx", reason="tiny graphs are built with onnx")
+
+    def make(
+        name: str = "tiny",
+        *,
+        batch: str | int = "batch",
+        opset: int = 20,
+        dtype: str = "float32",
+        second_input: bool = False,
+    ) -> Path:
+        path = tmp_path / f"{name}.onnx"
+        _write_tiny(
+            path, batch=batch, opset=opset, dtype=np.dtype(dtype), second_input=second_input
+        )
+        return path
+
+    return make
+
+
+@pytest.fixture
+def tiny_answer() -> Callable[[dict[str, Any]], Any]:
+    """Compute with numpy what a graph of `tiny_onnx` answers to a feed."""
+
+    def answer(feed: dict[str, Any]) -> Any:
+        x = np.asarray(feed["x"]).astype(np.float32)
+        return np.maximum(x @ TINY_WEIGHT + TINY_BIAS + feed.get("offset", np.float32(0)), 0)
+
+    return answer
+
+
+def _write_tiny(
+    path: Path, *, batch: str | int, opset: int, dtype: np.dtype[Any], second_input: bool
+) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    kind = helper.np_dtype_to_tensor_dtype(dtype)
+    inputs = [helper.make_tensor_value_info("x", kind, [batch, 4])]
+    nodes, product = [], "x"
+    if kind != TensorProto.FLOAT:
+        nodes.append(helper.make_node("Cast", ["x"], ["x_float"], to=TensorProto.FLOAT))
+        product = "x_float"
+    nodes.append(helper.make_node("MatMul", [product, "W"], ["product"]))
+    nodes.append(helper.make_node("Add", ["product", "b"], ["sum"]))
+    last = "sum"
+    if second_input:
+        inputs.append(helper.make_tensor_value_info("offset", TensorProto.FLOAT, [batch, 3]))
+        nodes.append(helper.make_node("Add", ["sum", "offset"], ["moved"]))
+        last = "moved"
+    nodes.append(helper.make_node("Relu", [last], ["y"]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        inputs,
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, 3])],
+        [numpy_helper.from_array(TINY_WEIGHT, "W"), numpy_helper.from_array(TINY_BIAS, "b")],
+    )
+    # IR version 10 came with opset 21: every onnxruntime that is supported reads it.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+@pytest.fixture
+def fresh_python() -> Callable[[str], str]:
+    """Run a few lines in an interpreter of their own and return what they print."""
+
+    def run(code: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run

