@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -28,24 +28,20 @@ def store(path: Path, content: bytes) -> bool:
     A reader sees the old file, the new one, or none; never a part. False stands for a folder that
     can't be written or a disk that is full: a cache spares time and nothing may fail without it.
     """
-    written: Path | None = None
+    written = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            written = Path(file.name)
+        with written.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         written.replace(path)
-        written = None
     except OSError:
         return False
     finally:
-        if written is not None:
-            with contextlib.suppress(OSError):
-                written.unlink()
+        # Gone already if it took the other's place; what is left of it goes, Ctrl-C included.
+        with contextlib.suppress(OSError):
+            written.unlink()
     return True
 
 

@@ -166,7 +166,9 @@ class HashMismatch(PackageError):
 
 class ModelFileError(EdgekitError):
     def __init__(self, *, path: str, problem: str) -> None:
-        super().__init__(f"{path} cannot be used as an ONNX model: {problem}", path=path, problem=problem)
+        super().__init__(
+            f"{path} cannot be used as an ONNX model: {problem}", path=path, problem=problem
+        )
 
 
 class InputError(EdgekitError, ValueError):

@@ -48,7 +48,7 @@ def platform_names() -> tuple[str, str]:
     return _ARCH.get(arch.lower(), arch.lower()), system
 
 
-def processor(root: Path, arch: str) -> tuple[str, tuple[str, ...]]:
+def cpu_and_isa(root: Path, arch: str) -> tuple[str, tuple[str, ...]]:
     """Name the processor and those of its instruction sets that matter."""
     fields: dict[str, str] = {}
     try:

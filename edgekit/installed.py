@@ -7,6 +7,18 @@ import re
 import sys
 from collections.abc import Iterable
 
+from edgekit.errors import MissingExtra
+
+EXTRAS = {
+    "onnxruntime": "cpu",
+    "onnx": "build",
+    "onnx_ir": "build",
+    "onnxscript": "export",
+    "torch": "export",
+    "mlxtend": "models",
+}
+"""Import packages that an extra of edgekit-onnx brings, and which."""
+
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 """Distributions that bring the import package `onnxruntime`; only one may be installed."""
 
@@ -32,6 +44,16 @@ def distributions(names: Iterable[str]) -> dict[str, str]:
 
 
 _METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|egg)-info")
+
+
+def missing_extra(error: Exception) -> MissingExtra | None:
+    """Name the extra behind a failed import; None where no extra of edgekit's brings the module."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    module = error.name.partition(".")[0]
+    if module not in EXTRAS:
+        return None
+    return MissingExtra(module=module, extra=EXTRAS[module], what="This")
 
 
 def _folder_name(distribution: str) -> str:

@@ -59,7 +59,7 @@ class Machine(msgspec.Struct, frozen=True):
 def describe(*, root: Path = Path("/")) -> Machine:
     """Read what machine this is. `root` is where `/proc`, `/sys` and `/dev` lie."""
     arch, system = hardware.platform_names()
-    cpu, isa = hardware.processor(root, arch)
+    cpu, isa = hardware.cpu_and_isa(root, arch)
     gpu, driver = hardware.graphics(root)
     return Machine(
         arch=arch,

@@ -31,6 +31,7 @@ from typing import IO, Any, TypeVar
 import msgspec
 
 from edgekit.errors import EdgekitError, WorkerDied, WorkerTimeout, from_wire, to_wire
+from edgekit.installed import missing_extra
 from edgekit.tensors import Feed, RunFacts, Signature
 
 log = logging.getLogger("edgekit")
@@ -336,8 +337,13 @@ def serve() -> None:
             reply = _Reply(value=_answer(_decode(frame, _Request), held))
         except EdgekitError as error:
             reply = _Reply(error=to_wire(error))
-        except Exception:
-            reply = _Reply(fault=traceback.format_exc())
+        except Exception as error:
+            missing = missing_extra(error)
+            reply = (
+                _Reply(error=to_wire(missing))
+                if missing is not None
+                else _Reply(fault=traceback.format_exc())
+            )
         _write_frame(answers, _encode(reply))
 
 

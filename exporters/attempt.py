@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgekit.errors import BadValue, CorruptPackage, FactoryFailed
+from edgekit.errors import BadValue, FactoryFailed
 from edgekit.graph.summary import summarize
 from edgekit.package import cases as case_files
-from edgekit.package.values import CaseFile
+from edgekit.package.values import CaseFile, SessionChoice
 from edgekit.runtime.loading import open_model
-from edgekit.package.values import SessionChoice
 from edgekit.tensors import (
     Array,
     Case,
@@ -54,9 +53,7 @@ def attempt_target(request: TargetRequest, options: ExportOptions, folder: str) 
     Raises what `exporters.sources.build` and `attempt` raise.
     """
     exportable, parameters = sources.build(request)
-    return attempt(
-        exportable, options, Path(folder), parameters=parameters, seed=request.seed
-    )
+    return attempt(exportable, options, Path(folder), parameters=parameters, seed=request.seed)
 
 
 def attempt_module(request: ModuleRequest, options: ExportOptions, folder: str) -> Attempt:
@@ -111,9 +108,7 @@ def attempt(
     )
     signature = Signature(inputs, _output_specs(model, outputs))
     file = f"{original.precision}.onnx"
-    beside = strategies.save(
-        model, folder / file, name=name, external_data=options.external_data
-    )
+    beside = strategies.save(model, folder / file, name=name, external_data=options.external_data)
 
     log.info("verifying %s against its original", name)
     dims = dynamic_dims(signature)
@@ -178,7 +173,9 @@ def _output_specs(model: object, outputs: dict[str, Array]) -> tuple[TensorSpec,
     specs = []
     for value, (name, array) in zip(model.graph.outputs, outputs.items(), strict=True):  # type: ignore[attr-defined]
         shape = tuple(
-            size if isinstance(size, int) else Dim(str(size.value) if size.value else f"{name}_{axis}", 0)
+            size
+            if isinstance(size, int)
+            else Dim(str(size.value) if size.value else f"{name}_{axis}", 0)
             for axis, size in enumerate(value.shape)
         )
         specs.append(TensorSpec(name, _dtype(array), shape))
@@ -202,9 +199,7 @@ def _reference_cases(
     return chosen
 
 
-def _taken(
-    open_cases: Callable[[], Iterable[Case]] | None, cases: int, nbytes: int
-) -> list[Case]:
+def _taken(open_cases: Callable[[], Iterable[Case]] | None, cases: int, nbytes: int) -> list[Case]:
     """Take cases from the start, up to a number and a size."""
     return list(_bounded(open_cases(), cases, nbytes)) if open_cases is not None else []
 

@@ -68,9 +68,7 @@ def _parse(name: str, axis: str | int | None) -> tuple[str, Dim | None] | None:
         return None
     match = _DIM.fullmatch(axis)
     if match is None:
-        raise BadValue(
-            what=f"a dynamic dimension of {name}", asked=repr(axis), expected=_EXPECTED
-        )
+        raise BadValue(what=f"a dynamic dimension of {name}", asked=repr(axis), expected=_EXPECTED)
     dim, low, high = match.groups()
     if low is None:
         return dim, None

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit.errors import FactoryFailed
 from edgekit.package import commit
 from edgekit.package.values import Asset, Graph, Package, Provenance, Variant
 from edgekit.workers import Call, Worker
@@ -121,7 +119,11 @@ def export_target(
         external_data=external_data,
     )
     label = label_of(target)
-    path = Path(output) if output is not None else Path(label.partition(":")[0].removesuffix(".py") + SUFFIX)
+    path = (
+        Path(output)
+        if output is not None
+        else Path(label.partition(":")[0].removesuffix(".py") + SUFFIX)
+    )
     with commit.new_package(path, overwrite=overwrite) as folder:
         call = Call(
             "exporters.attempt:attempt_target",

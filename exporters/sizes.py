@@ -35,15 +35,15 @@ def sizes_to_try(
         room = max(example[name], cap * example[name] // max(elements, 1))
         high = room if dim.high is None else dim.high
         if dim.high is not None and dim.high > room:
-            notes.append(f"{name} was verified up to {room} of {dim.high}: larger is too large here")
+            notes.append(
+                f"{name} was verified up to {room} of {dim.high}: larger is too large here"
+            )
         top = min(high, room)
         large = min(max(_LARGE, 2 * example[name] + 1), top)
         ends = [dim.low, top] if dim.high is not None else [dim.low]
         sizes = {1, example[name] + 1, large, *ends}
         largest[name] = large
-        tried += [
-            {**start, name: size} for size in sorted(sizes) if dim.low <= size <= top
-        ]
+        tried += [{**start, name: size} for size in sorted(sizes) if dim.low <= size <= top]
     tried.append({name: dim.low for name, dim in dims.items()})
     if elements * math.prod(largest[n] / example[n] for n in dims) <= cap:
         tried.append(largest)
@@ -58,9 +58,7 @@ def drawn(signature: Signature, feed: Feed, *, seed: int) -> dict[str, Array]:
     stay within it, so that an index into a table stays one.
     """
     generator = np.random.default_rng(seed)
-    return {
-        spec.name: _drawn(spec, feed[spec.name], generator) for spec in signature.inputs
-    }
+    return {spec.name: _drawn(spec, feed[spec.name], generator) for spec in signature.inputs}
 
 
 def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Array:
@@ -74,7 +72,9 @@ def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Arr
         (finite.min().item(), finite.max().item()) if finite.size else (0.0, 1.0)
     )
     if like.dtype.kind in "iu":
-        return generator.integers(int(low), int(high), size=like.shape, dtype=like.dtype, endpoint=True)
+        return generator.integers(
+            int(low), int(high), size=like.shape, dtype=like.dtype, endpoint=True
+        )
     return (low + (high - low) * generator.random(like.shape)).astype(like.dtype)
 
 

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import onnx_ir
 import torch
@@ -60,7 +59,9 @@ def dynamo(
         for name in original.input_names
     ]
     dynamic = (
-        dict(zip(original.keys, per_input, strict=True)) if original.by_keyword else tuple(per_input)
+        dict(zip(original.keys, per_input, strict=True))
+        if original.by_keyword
+        else tuple(per_input)
     )
     with _quiet_exporter():
         try:
@@ -93,9 +94,13 @@ def save(model: onnx_ir.Model, path: Path, *, name: str, external_data: bool) ->
     """
     _strip(model)
     model.metadata_props["edgekit.package"] = name
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    size = sum(
+        value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value
+    )
     beside = f"{path.name}.data" if external_data or size > EXTERNAL_DATA_BYTES else None
-    onnx_ir.save(model, path, external_data=beside, size_threshold_bytes=0 if external_data else 1024)
+    onnx_ir.save(
+        model, path, external_data=beside, size_threshold_bytes=0 if external_data else 1024
+    )
     return (beside,) if beside and (path.parent / beside).exists() else ()
 
 
@@ -105,7 +110,11 @@ def _strip(model: onnx_ir.Model) -> None:
     for graph in (model.graph, *model.functions.values()):
         graph.doc_string = None
         graph.metadata_props.clear()
-        for node in graph.all_nodes() if hasattr(graph, "all_nodes") else onnx_ir.traversal.RecursiveGraphIterator(graph):
+        for node in (
+            graph.all_nodes()
+            if hasattr(graph, "all_nodes")
+            else onnx_ir.traversal.RecursiveGraphIterator(graph)
+        ):
             node.doc_string = None
             node.metadata_props.clear()
             for value in node.outputs:
@@ -167,8 +176,11 @@ def _failure(error: BaseException, label: str) -> Exception:
     frames = [
         (file, line)
         for file, line in _FRAME.findall(str(cause) + report)
-        if "site-packages" not in file and "/lib/python" not in file and not file.startswith("<")
-        and "/exporters/" not in file and "/edgekit/" not in file
+        if "site-packages" not in file
+        and "/lib/python" not in file
+        and not file.startswith("<")
+        and "/exporters/" not in file
+        and "/edgekit/" not in file
     ]
     where = ":".join(frames[-1]) if frames else ""
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]

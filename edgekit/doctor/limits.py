@@ -89,8 +89,8 @@ def _compiler() -> Finding:
 
 def _cache_folder() -> Finding:
     folder = cache.folder()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
     try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
         with tempfile.TemporaryFile(dir=there):
             return Finding("cache folder", "ok", f"{folder} can be written.")
     except OSError as error:

@@ -10,6 +10,8 @@ from typing import Any
 
 from edgekit.errors import MissingExtra, ModelFileError
 from edgekit.package.values import GraphFacts
+from edgekit.tensors import Dim, Signature, TensorSpec
+from edgekit.terms import DType, members
 
 
 def summarize(path: Path) -> GraphFacts:
@@ -104,3 +106,57 @@ def _subgraphs(node: Any) -> Iterator[Any]:
 
 def _first_line(error: Exception) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+
+
+def precision_of(path: Path) -> str:
+    """Name what a model's weights are: int8 where it was quantized, else their usual float type.
+
+    Raises what `load_model` raises.
+    """
+    onnx = _import_onnx()
+    model = load_model(path)
+    quantized = {"QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul"}
+    if any(node.op_type in quantized or "Integer" in node.op_type for node in model.graph.node):
+        return "int8"
+    names = {
+        onnx.TensorProto.FLOAT: "fp32",
+        onnx.TensorProto.FLOAT16: "fp16",
+        onnx.TensorProto.BFLOAT16: "bf16",
+        onnx.TensorProto.DOUBLE: "fp64",
+    }
+    counts: Counter[str] = Counter({"fp32": 0})
+    for tensor in model.graph.initializer:
+        if tensor.data_type in names:
+            counts[names[tensor.data_type]] += math.prod(tensor.dims)
+    return counts.most_common(1)[0][0]
+
+
+def signature_of(path: Path) -> Signature:
+    """Read a model's inputs and outputs; a dimension without a size or a name gets a name.
+
+    Raises:
+        ModelFileError: an input or output isn't a tensor of numbers, or what `load_model` raises.
+    """
+    model = load_model(path)
+    initialized = {tensor.name for tensor in model.graph.initializer}
+    return Signature(
+        inputs=tuple(
+            _spec(value, path) for value in model.graph.input if value.name not in initialized
+        ),
+        outputs=tuple(_spec(value, path) for value in model.graph.output),
+    )
+
+
+def _spec(value: Any, path: Path) -> TensorSpec:
+    onnx = _import_onnx()
+    element = value.type.tensor_type.elem_type
+    name = onnx.helper.tensor_dtype_to_np_dtype(element).name if element else "no tensor"
+    if name not in members(DType):
+        raise ModelFileError(
+            path=str(path), problem=f"{value.name} is {name}; only tensors of numbers are supported"
+        )
+    shape = tuple(
+        dim.dim_value if dim.HasField("dim_value") else Dim(dim.dim_param or f"{value.name}_{axis}")
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim)
+    )
+    return TensorSpec(value.name, name, shape)

@@ -18,7 +18,7 @@ import msgspec
 
 from edgekit.errors import BadValue, EdgekitError, OriginalUnavailable
 from edgekit.measure.quality import measure_quality
-from edgekit.measure.results import Bench, LeftOut, Measurement, Quality, Start
+from edgekit.measure.results import LeftOut, Measurement, Quality, Start
 from edgekit.metrics import Closeness, closeness, within
 from edgekit.package.values import Tolerance
 from edgekit.tensors import Array, Case, Dataset, Feed, RunFacts
@@ -170,9 +170,7 @@ class _Opening(msgspec.Struct):
     rounds: list[list[int]]
 
 
-def _open(
-    worker: Worker, entry: _Turns, feed: Feed, plan: Plan, recorded: Case | None
-) -> _Opening:
+def _open(worker: Worker, entry: _Turns, feed: Feed, plan: Plan, recorded: Case | None) -> _Opening:
     opened = worker.open(entry.candidate.call)
     entry.facts = opened.facts
     first = worker.run(feed)

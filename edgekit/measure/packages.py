@@ -105,6 +105,7 @@ def bench_packages(
             threads=choice.threads or machines.threads_available(),
             machine=machine,
             measurements=timings.measurements,
+            originals=[original.label for original in originals],
             left_out=[*left_out, *timings.left_out],
             notes=_notes(first),
             files=_hashes(subjects),

@@ -43,7 +43,12 @@ def measure_quality(
     labels = [case.label for case in cases]
     return Quality(
         **facts,
-        accuracy=accuracy(got, np.repeat([int(label) for label in labels if label is not None], len(got) // len(cases)))
+        accuracy=accuracy(
+            got,
+            np.repeat(
+                [int(label) for label in labels if label is not None], len(got) // len(cases)
+            ),
+        )
         if None not in labels
         else None,
         agreement=agreement(got, _classes(expected)) if all(expected) else None,

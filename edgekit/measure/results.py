@@ -67,7 +67,7 @@ class Bench(msgspec.Struct, frozen=True):
     """One interleaved run of several candidates on one feed, with its raw samples.
 
     `baseline` is the label that speedups are against: the original, or, as `baseline_is` says, the
-    float variant where the original could not run.
+    float variant where the original could not run. `originals` are the labels of the original.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Bench(msgspec.Struct, frozen=True):
     threads: int
     machine: Machine
     measurements: list[Measurement]
+    originals: list[str] = []
     left_out: list[LeftOut] = []
     notes: list[str] = []
     files: dict[str, str] = {}
@@ -100,6 +101,7 @@ class Row(msgspec.Struct, frozen=True):
     """The figures of one candidate, as a table shows them. Sizes and memory in 10^6 bytes."""
 
     label: str
+    is_original: bool
     provider: str
     precision: str
     p50_ms: Estimate
@@ -150,6 +152,7 @@ def _row(bench: Bench, measured: Measurement, baseline: Measurement) -> Row:
     peaks = [start.peak_mb for start in measured.starts if start.peak_mb is not None]
     return Row(
         label=measured.label,
+        is_original=measured.label in bench.originals,
         provider=measured.facts.provider,
         precision=measured.facts.precision,
         p50_ms=statistics.p50_estimate_ms(durations),

@@ -98,9 +98,18 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _STORAGE:
+        known = as_storage_error(error, path=path)
+        if known is None:
             raise
-        raise StorageError(path=str(path), problem=_STORAGE[error.errno]) from error
+        raise known from error
+
+
+def as_storage_error(error: Exception, *, path: Path | None = None) -> StorageError | None:
+    """Return the sentence for an operating system's refusal to write; None for anything else."""
+    if not isinstance(error, OSError) or error.errno not in _STORAGE:
+        return None
+    where = path or error.filename or "A file"
+    return StorageError(path=str(where), problem=_STORAGE[error.errno])
 
 
 _STORAGE = {

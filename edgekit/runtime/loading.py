@@ -50,9 +50,7 @@ def load(
     return open_model(Path(package), variant, choice, verify=verify)
 
 
-def open_model(
-    path: Path, variant: str, session: SessionChoice, *, verify: bool = False
-) -> Model:
+def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool = False) -> Model:
     """Open a package's variant, or a plain .onnx file, under the given session options.
 
     Raises what `load` raises.
@@ -69,9 +67,7 @@ def open_model(
         name: open_verified(path, name, package.files[name], whole=verify)
         for name in reading.files_of(chosen)
     }
-    opened = open_session(
-        files.pop(chosen.model), session, external=files
-    )
+    opened = open_session(files.pop(chosen.model), session, external=files)
     signature = next(g.signature for g in package.graphs if g.name == chosen.graph)
     _check_names(path, signature, signature_of(opened, path=path / chosen.model))
     return Model(

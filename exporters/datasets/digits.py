@@ -70,7 +70,9 @@ def load() -> Digits:
     held_out = np.zeros(len(labels), dtype=bool)
     for digit in range(CLASSES):
         held_out[order[labels[order] == digit][:HELD_OUT_OF_EACH_CLASS]] = True
-    train, test = order[~held_out[order]], order[held_out[order]]
+    # Shuffled again: the file is sorted by class, and whoever takes the first few wants all ten.
+    train = random.permutation(np.flatnonzero(~held_out))
+    test = random.permutation(np.flatnonzero(held_out))
     content_hash = hashlib.sha256()
     for part in (images[train], labels[train], images[test], labels[test]):
         content_hash.update(part.tobytes())
@@ -109,7 +111,8 @@ def _source() -> Path:
 
 def _read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
     try:
-        with np.load(path) as kept:
+        # Opened here, since np.load leaves a damaged file open that it was given by name.
+        with path.open("rb") as file, np.load(file) as kept:
             images, labels = kept["images"], kept["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

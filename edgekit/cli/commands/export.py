@@ -1,0 +1,142 @@
+"""`edgekit export`: a PyTorch module, or an .onnx from elsewhere, into a model package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import debug_option, json_option
+
+if TYPE_CHECKING:
+    from edgekit.package.values import Package
+
+_EPILOG = """\b
+Examples:
+  edgekit export cnn
+  edgekit export net.py:make -p width=64 --dynamic image=batch:1..64
+  edgekit export elsewhere.onnx -o elsewhere.edgekit"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("target")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The package's folder.  [default: ./NAME.edgekit]",
+)
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the factory; repeat for more.",
+)
+@click.option(
+    "--dynamic",
+    multiple=True,
+    metavar="INPUT=AXES",
+    help="Name the axes whose size may change, with a range: image=batch:1..64,_,_,_.",
+)
+@click.option("--opset", type=int, help="ONNX operator set, exactly this one.  [default: 20]")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help="Allowed difference, as a share of an output's largest value, instead of the measured "
+    "bound.",
+)
+@click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the .onnx.")
+@click.option("--overwrite", is_flag=True, help="Replace the package at the output.")
+@click.option("--seed", type=int, help="Seed of random numbers.  [default: 0]")
+@click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End an export that takes longer.  [default: 1800]",
+)
+@json_option
+@debug_option
+def command(
+    target: str,
+    output: Path | None,
+    params: tuple[str, ...],
+    dynamic: tuple[str, ...],
+    opset: int | None,
+    tolerance: float | None,
+    external_data: bool,
+    overwrite: bool,
+    seed: int | None,
+    time_limit_s: float | None,
+    as_json: bool,
+) -> None:
+    """Export TARGET to a model package, verified against its original.
+
+    TARGET is a reference model (cnn), FILE.py:FACTORY, or an .onnx file from elsewhere, which is
+    packed as it is. A factory returns a module and its example inputs, or an
+    exporters.exportable.Exportable.
+    """
+    from edgekit.cli import output as out
+
+    given = {
+        "opset": opset,
+        "tolerance": tolerance,
+        "seed": seed,
+        "time_limit_s": time_limit_s,
+        "external_data": external_data or None,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    with out.progress(f"exporting {target}"):
+        if target.endswith(".onnx"):
+            path, package = _adopt(target, output, overwrite, [*options, *params, *dynamic])
+        else:
+            path, package = _export(target, output, params, dynamic, overwrite, options)
+    if as_json:
+        out.print_json(package)
+    else:
+        from edgekit.report.terminal import exported
+
+        exported(out.console(), path, package)
+
+
+def _adopt(
+    target: str, output: Path | None, overwrite: bool, unusable: list[str]
+) -> tuple[str, Package]:
+    from edgekit.errors import BadValue
+    from edgekit.measure.adopt import adopt
+
+    if unusable:
+        raise BadValue(
+            what="an export of an .onnx file",
+            asked=f"done with {', '.join(unusable)}",
+            expected="only -o and --overwrite: the file is packed as it is",
+        )
+    path = output or Path(f"{Path(target).stem}.edgekit")
+    return str(path), adopt(Path(target), path, overwrite=overwrite)
+
+
+def _export(
+    target: str,
+    output: Path | None,
+    params: tuple[str, ...],
+    dynamic: tuple[str, ...],
+    overwrite: bool,
+    options: dict[str, object],
+) -> tuple[str, Package]:
+    from edgekit.cli.originals import named_parameters, own_exporters
+
+    own_exporters()
+    from exporters import export_target
+
+    done = export_target(
+        target,
+        output,
+        parameters=named_parameters(params),
+        dynamic=dynamic,
+        overwrite=overwrite,
+        **options,  # type: ignore[arg-type]  # each is None or of its option's type
+    )
+    return done.path, done.package

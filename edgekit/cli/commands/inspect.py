@@ -1,0 +1,32 @@
+"""`edgekit inspect`: what is in a package or an .onnx file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import debug_option, json_option
+
+_EPILOG = """\b
+Examples:
+  edgekit inspect net.edgekit
+  edgekit inspect elsewhere.onnx --json"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("package", type=click.Path(path_type=Path))
+@json_option
+@debug_option
+def command(package: Path, as_json: bool) -> None:
+    """Show PACKAGE's inputs, outputs, operators, size, variants, and what was measured of it."""
+    from edgekit.cli import output as out
+    from edgekit.measure.inspection import inspect
+
+    found = inspect(package)
+    if as_json:
+        out.print_json(found)
+    else:
+        from edgekit.report.terminal import inspected
+
+        inspected(out.console(), found)

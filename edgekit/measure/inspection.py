@@ -1,0 +1,146 @@
+"""What is in a package or an .onnx file, and what was measured of it, without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit.errors import NotFound
+from edgekit.graph import summary
+from edgekit.measure.results import BenchReport
+from edgekit.package import measured, reading
+from edgekit.package.values import Asset, CaseFile, GraphFacts, OutputCloseness, Provenance
+from edgekit.tensors import Signature
+
+
+class InspectedVariant(msgspec.Struct, frozen=True):
+    """One variant: its file, what it is made for, and what is in it. Sizes in bytes."""
+
+    name: str
+    graph: str
+    file: str
+    precision: str
+    provider: str
+    portable: bool
+    size_bytes: int
+    facts: GraphFacts
+    closeness: tuple[OutputCloseness, ...]
+
+
+class MeasuredRow(msgspec.Struct, frozen=True):
+    """One line of what was measured on one kind of machine; p50 in ms."""
+
+    machine: str
+    label: str
+    p50_ms: float
+    speedup: float | None
+    accuracy: float | None
+
+
+class Inspection(msgspec.Struct, frozen=True):
+    """What `edgekit inspect` tells; a plain .onnx file has no provenance and no cases."""
+
+    path: str
+    name: str
+    kind: str
+    graphs: dict[str, Signature]
+    variants: tuple[InspectedVariant, ...]
+    total_bytes: int
+    provenance: Provenance | None = None
+    cases: tuple[CaseFile, ...] = ()
+    assets: tuple[Asset, ...] = ()
+    measured: tuple[MeasuredRow, ...] = ()
+
+
+def inspect(path: Path) -> Inspection:
+    """Describe a model package or an .onnx file.
+
+    Raises:
+        NotFound, CorruptPackage, ModelFileError: it can't be read.
+        MissingExtra: a plain .onnx needs `onnx` to be read.
+    """
+    if path.suffix == ".onnx" and not path.is_dir():
+        return _inspect_onnx(path)
+    package = reading.read(path)
+    return Inspection(
+        path=str(path),
+        name=package.name,
+        kind="model package",
+        graphs={graph.name: graph.signature for graph in package.graphs},
+        variants=tuple(
+            InspectedVariant(
+                name=variant.name,
+                graph=variant.graph,
+                file=variant.model,
+                precision=variant.precision,
+                provider=variant.target.provider,
+                portable=variant.target.isa is None,
+                size_bytes=sum(package.files[name].size for name in reading.files_of(variant)),
+                facts=variant.facts,
+                closeness=variant.closeness,
+            )
+            for variant in package.variants
+        ),
+        total_bytes=sum(record.size for record in package.files.values()),
+        provenance=package.provenance,
+        cases=tuple(
+            cases
+            for cases in (package.reference, package.evaluation, package.calibration)
+            if cases is not None
+        ),
+        assets=package.assets,
+        measured=tuple(_measured(path)),
+    )
+
+
+def _inspect_onnx(path: Path) -> Inspection:
+    if not path.exists():
+        raise NotFound(path=str(path))
+    facts = summary.summarize(path)
+    precision = summary.precision_of(path)
+    size = path.stat().st_size + sum(
+        (path.parent / name).stat().st_size for name in summary.external_files(path)
+    )
+    variant = InspectedVariant(
+        name=path.stem,
+        graph="model",
+        file=path.name,
+        precision=precision,
+        provider="any",
+        portable=precision != "int8",
+        size_bytes=size,
+        facts=facts,
+        closeness=(),
+    )
+    return Inspection(
+        path=str(path),
+        name=path.stem,
+        kind="plain .onnx file",
+        graphs={"model": summary.signature_of(path)},
+        variants=(variant,),
+        total_bytes=size,
+    )
+
+
+def _measured(path: Path) -> list[MeasuredRow]:
+    rows = []
+    for key in measured.machines(path):
+        content = measured.load(path, key)
+        if content is None:
+            continue
+        try:
+            done = msgspec.json.decode(content, type=BenchReport)
+        except msgspec.DecodeError:  # written by another version: its figures can't be told
+            continue
+        rows += [
+            MeasuredRow(
+                machine=key,
+                label=row.label,
+                p50_ms=row.p50_ms.value,
+                speedup=row.speedup.value if row.speedup else None,
+                accuracy=row.accuracy.value if row.accuracy else None,
+            )
+            for row in done.rows
+        ]
+    return rows
