@@ -2,7 +2,7 @@
 
     EdgekitError                   exit code 1 unless said otherwise
     ├── UsageError                 2: what was asked for cannot be meant
-    │   ├── UnknownName                a variant, provider, operator, parameter … that does not exist
+    │   ├── UnknownName                a variant, provider or parameter that isn't there
     │   ├── BadValue                   a value that does not fit what it is for
     │   └── WouldOverwrite             the output exists, or isn't ours to replace
     ├── MissingExtra               a package that an optional part of edgekit needs is not installed

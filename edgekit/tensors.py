@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 
 from edgekit.errors import BadValue
-from edgekit.terms import DType, Split
+from edgekit.terms import DType, Split, members
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +51,17 @@ class TensorSpec(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         sizes = ", ".join(d.name if isinstance(d, Dim) else str(d) for d in self.shape)
         return f"{self.name}: {self.dtype} [{sizes}]"
+
+
+def dtype_named(name: str) -> DType:
+    """Return a numpy dtype's name as one of the element types that a model may have.
+
+    Raises:
+        BadValue: it is none of them (a string, an object, a complex number).
+    """
+    if name not in members(DType):
+        raise BadValue(what="an element type", asked=name, expected=", ".join(members(DType)))
+    return name  # type: ignore[return-value]  # a member
 
 
 class Signature(msgspec.Struct, frozen=True):

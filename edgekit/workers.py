@@ -25,6 +25,7 @@ import traceback
 import typing
 from collections import deque
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
@@ -119,7 +120,7 @@ class Worker:
     ) -> None:
         self.what = what
         self.wall_s = wall_s
-        path = [os.path.abspath(entry) for entry in sys.path]
+        path = [str(Path(entry).absolute()) for entry in sys.path]
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _CHILD, *path],
             stdin=subprocess.PIPE,
@@ -411,7 +412,7 @@ def _run(request: _Request, runner: Any) -> Timed:
 def _peak_mb() -> float | None:
     # ru_maxrss would do, but a child inherits its parent's peak there.
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
+        with Path("/proc/self/status").open(encoding="ascii") as status:
             for line in status:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) / 1024

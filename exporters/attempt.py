@@ -27,6 +27,7 @@ from edgekit.tensors import (
     Signature,
     TensorSpec,
     dim_sizes,
+    dtype_named,
     dynamic_dims,
     resize,
 )
@@ -95,7 +96,7 @@ def attempt(
         {key: array.shape for key, array in feed.items()},
     )
     inputs = tuple(
-        TensorSpec(key, _dtype(feed[key]), shapes[key], exportable.values.get(key))
+        TensorSpec(key, dtype_named(feed[key].dtype.name), shapes[key], exportable.values.get(key))
         for key in original.input_names
     )
     signature = Signature(inputs, ())
@@ -159,10 +160,6 @@ def attempt(
     )
 
 
-def _dtype(array: Array) -> str:
-    return array.dtype.name
-
-
 def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:
     """Widen dynamic dimensions of size 1: torch would fix them to 1 without a word."""
     sizes = {name: 2 for name, size in dim_sizes(signature, feed).items() if size == 1}
@@ -178,7 +175,7 @@ def _output_specs(model: object, outputs: dict[str, Array]) -> tuple[TensorSpec,
             else Dim(str(size.value) if size.value else f"{name}_{axis}", 0)
             for axis, size in enumerate(value.shape)
         )
-        specs.append(TensorSpec(name, _dtype(array), shape))
+        specs.append(TensorSpec(name, dtype_named(array.dtype.name), shape))
     return tuple(specs)
 
 

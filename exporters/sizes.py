@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 
@@ -63,7 +62,7 @@ def drawn(signature: Signature, feed: Feed, *, seed: int) -> dict[str, Array]:
 
 def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Array:
     if like.dtype == np.bool_:
-        return generator.random(like.shape) < 0.5
+        return np.asarray(generator.random(like.shape) < 0.5)
     if like.size == 0:
         return like
     wide = like.astype(np.float64) if like.dtype.kind not in "iu" else like
@@ -72,17 +71,11 @@ def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Arr
         (finite.min().item(), finite.max().item()) if finite.size else (0.0, 1.0)
     )
     if like.dtype.kind in "iu":
-        return generator.integers(
-            int(low), int(high), size=like.shape, dtype=like.dtype, endpoint=True
-        )
-    return (low + (high - low) * generator.random(like.shape)).astype(like.dtype)
+        whole = generator.integers(int(low), int(high), size=like.shape, endpoint=True)
+        return np.asarray(whole, like.dtype)
+    return np.asarray(low + (high - low) * generator.random(like.shape), like.dtype)
 
 
 def in_words(sizes: Mapping[str, int]) -> str:
     """Write a size combination as `batch=1, time=40`."""
     return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "the example's sizes"
-
-
-def sample_sizes(sizes: list[dict[str, int]], count: int) -> list[dict[str, int]]:
-    """Take the `count` smallest-named combinations, first ones first."""
-    return list(itertools.islice(sizes, count))

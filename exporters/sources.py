@@ -108,7 +108,7 @@ def typed_parameters(
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python's, numpy's and torch's generators, so that a factory makes the same model again."""
+    """Seed Python's, numpy's and torch's generators: a factory makes the same model again."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -175,7 +175,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _factory_in(module: ModuleType, name: str, target: str) -> Callable[..., Any]:
-    factory = getattr(module, name, None)
+    factory: Callable[..., Any] | None = getattr(module, name, None)
     if not callable(factory):
         own = [
             key

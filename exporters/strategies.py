@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx_ir
 import torch
@@ -107,28 +108,18 @@ def save(model: onnx_ir.Model, path: Path, *, name: str, external_data: bool) ->
 def _strip(model: onnx_ir.Model) -> None:
     model.doc_string = None
     model.metadata_props.clear()
-    for graph in (model.graph, *model.functions.values()):
-        graph.doc_string = None
-        graph.metadata_props.clear()
-        for node in (
-            graph.all_nodes()
-            if hasattr(graph, "all_nodes")
-            else onnx_ir.traversal.RecursiveGraphIterator(graph)
-        ):
-            node.doc_string = None
-            node.metadata_props.clear()
-            for value in node.outputs:
-                value.doc_string = None
-                value.metadata_props.clear()
-        for value in graph.inputs:
-            value.doc_string = None
-            value.metadata_props.clear()
+    functions = list(model.functions.values())
+    noted: list[Any] = [model.graph, *functions]
+    for graph in (model.graph, *(function.graph for function in functions)):
+        noted += [graph, *graph.inputs, *graph.initializers.values()]
+        for node in onnx_ir.traversal.RecursiveGraphIterator(graph):
+            noted += [node, *node.outputs]
     for value in model.graph.initializers.values():
-        value.doc_string = None
-        value.metadata_props.clear()
         if value.const_value is not None:
-            value.const_value.doc_string = None
-            value.const_value.metadata_props.clear()
+            noted.append(value.const_value)
+    for thing in noted:
+        thing.doc_string = None
+        thing.metadata_props.clear()
 
 
 def _check_opset(model: onnx_ir.Model, opset: int) -> None:

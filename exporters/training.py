@@ -53,7 +53,7 @@ def train(
     labels: NDArray[np.int64],
     *,
     epochs: int,
-    batch: int = 64,
+    batch: int = 32,
     lr: float = 3e-3,
     seed: int = 0,
     shift: int = 0,

@@ -94,8 +94,8 @@ def verify(
         for draw in range(DRAWS):
             feed = resized if draw == 0 else drawn(signature, resized, seed=seed + draw)
             rule = _compare(original, double, exported, feed, combination, tolerance, worst, rule)
-    for feed in real:
-        rule = _compare(original, double, exported, feed, {}, tolerance, worst, rule)
+    for case_feed in real:
+        rule = _compare(original, double, exported, case_feed, {}, tolerance, worst, rule)
     if tolerance is not None:
         rule = f"|exported - original| <= {tolerance:g} x largest value (asked for)"
     closenesses = tuple(entry.result(output) for output, entry in worst.items())

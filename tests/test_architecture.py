@@ -25,11 +25,11 @@ _WORK = ("graph", "data", *_FACTS)
 ROOMS: dict[str, tuple[str, ...]] = {
     "root": (),
     "package": (),
-    "graph": (),
+    "graph": ("package",),
     "data": (),
     "providers": ("package",),
     "runtime": ("package", "providers"),
-    "measure": ("package", "providers", "runtime"),
+    "measure": ("package", "graph", "providers", "runtime"),
     "optimize": _WORK,
     "quantize": _WORK,
     "tune": (*_WORK, "optimize", "quantize"),
@@ -73,10 +73,6 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
 # Single files that may do what their room may not.
 EXCEPTIONS: dict[tuple[str, str], How] = {
     ("edgekit/__init__.py", "runtime"): LATE,  # `load` hands on to it
-    (
-        "edgekit/graph/summary.py",
-        "package",
-    ): ALL,  # a graph's facts are values that a package stores
     ("edgekit/metrics.py", "numpy"): ALL,  # computes with arrays, and nothing light imports it
 }
 

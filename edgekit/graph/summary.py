@@ -10,7 +10,7 @@ from typing import Any
 
 from edgekit.errors import MissingExtra, ModelFileError
 from edgekit.package.values import GraphFacts
-from edgekit.tensors import Dim, Signature, TensorSpec
+from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
 
 
@@ -159,4 +159,4 @@ def _spec(value: Any, path: Path) -> TensorSpec:
         dim.dim_value if dim.HasField("dim_value") else Dim(dim.dim_param or f"{value.name}_{axis}")
         for axis, dim in enumerate(value.type.tensor_type.shape.dim)
     )
-    return TensorSpec(value.name, name, shape)
+    return TensorSpec(value.name, dtype_named(name), shape)

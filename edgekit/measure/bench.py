@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -266,7 +266,7 @@ def _evaluate(
     standing: list[tuple[_Turns, Worker, _Opening]], evaluation: Dataset, metric: Metric
 ) -> None:
     """Measure every candidate's quality on the same cases, against the labels and the baseline."""
-    original: list[Mapping[str, Array]] | None = None
+    original: Sequence[Mapping[str, Array]] | None = None
     for entry, worker, _ in standing:
         log.info("measuring %s on %d cases", entry.candidate.label, evaluation.cases)
         answers = [worker.run(case.feed).outputs for case in evaluation.open()]

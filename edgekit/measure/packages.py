@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edgekit import providers
 from edgekit.errors import BadValue, NotFound, ProviderUnavailable
 from edgekit.measure.bench import Candidate, Plan, time_candidates
 from edgekit.measure.results import Bench, BenchReport, LeftOut, report
+from edgekit.measure.surroundings import busy
 from edgekit.package import measured, reading
 from edgekit.package.cases import open_cases
 from edgekit.package.values import Package, SessionChoice, Variant
@@ -27,6 +29,8 @@ from edgekit.tensors import (
     resize,
 )
 from edgekit.workers import Call, Worker
+
+log = logging.getLogger("edgekit")
 
 _WALL_S = 120.0
 
@@ -80,6 +84,9 @@ def bench_packages(
                 expected="models that take the same inputs",
             )
     feed, sizes = _timing_feed(first, batch)
+    disturbed = busy()
+    if disturbed:
+        log.warning("%s", disturbed)
     candidates = [c for subject in subjects for c in _candidates(subject, choice, len(subjects))]
     package = first.package
     evaluation = package.evaluation if package is not None else None
@@ -107,7 +114,7 @@ def bench_packages(
             measurements=timings.measurements,
             originals=[original.label for original in originals],
             left_out=[*left_out, *timings.left_out],
-            notes=_notes(first),
+            notes=[*([disturbed] if disturbed else []), *_notes(first)],
             files=_hashes(subjects),
         )
     )

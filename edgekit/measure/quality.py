@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from edgekit import machine
 from edgekit.measure.results import Quality
 from edgekit.metrics import Closeness, accuracy, agreement, closeness, predictions
@@ -26,33 +28,24 @@ def measure_quality(
         metric: "top1" counts right classes of the first output; "closeness" measures distance.
         original: the original's answers to the same cases; None for those of the original itself.
     """
-    import numpy as np
-
     cases = list(evaluation.open())
     expected = original if original is not None else [case.outputs or {} for case in cases]
-    facts = {
-        "dataset": evaluation.name,
-        "cases": len(cases),
-        "accuracy_key": machine.accuracy_key(machine.describe()),
-        "synthetic": evaluation.synthetic,
-    }
-    worst = _worst([closeness_of(a, e) for a, e in zip(answers, expected, strict=True) if e])
+    pairs = [(got, wanted) for got, wanted in zip(answers, expected, strict=True) if wanted]
+    quality = Quality(
+        dataset=evaluation.name,
+        cases=len(cases),
+        accuracy_key=machine.accuracy_key(machine.describe()),
+        synthetic=evaluation.synthetic,
+        closeness=_worst([closeness_of(got, wanted) for got, wanted in pairs]),
+    )
     if metric != "top1":
-        return Quality(**facts, closeness=worst)
-    got = _classes(answers)
-    labels = [case.label for case in cases]
-    return Quality(
-        **facts,
-        accuracy=accuracy(
-            got,
-            np.repeat(
-                [int(label) for label in labels if label is not None], len(got) // len(cases)
-            ),
-        )
-        if None not in labels
-        else None,
-        agreement=agreement(got, _classes(expected)) if all(expected) else None,
-        closeness=worst,
+        return quality
+    classes = _classes(answers)
+    labels = [case.label for case in cases if case.label is not None]
+    return msgspec.structs.replace(
+        quality,
+        accuracy=accuracy(classes, labels) if len(labels) == len(classes) else None,
+        agreement=agreement(classes, _classes(expected)) if len(pairs) == len(cases) else None,
     )
 
 

@@ -28,7 +28,7 @@ def encode(cases: Iterable[Case]) -> bytes:
     tensors: dict[str, Array] = {}
     raw: dict[str, list[Any]] = {}
 
-    def put(key: str, array: Array) -> None:
+    def put(key: str, array: Any) -> None:
         array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
         if array.dtype.name in _RAW:
             raw[key] = [array.dtype.name, list(array.shape)]

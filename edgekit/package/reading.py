@@ -118,7 +118,7 @@ def open_verified(folder: Path, name: str, record: FileRecord, *, whole: bool = 
 
 def unchanged(verified: Verified) -> bool:
     """Tell whether the path of a large file still leads to the file that was hashed."""
-    return _stamp(os.stat(verified.path, follow_symlinks=False)) == verified.stamp
+    return _stamp(verified.path.lstat()) == verified.stamp
 
 
 def files_of(variant: Variant) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 1
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A stored value: unknown fields are refused, so that a typing error can't pass as a default."""
+    """A stored value: unknown fields are refused: a misspelt one is no default."""
 
 
 class SessionChoice(Value, frozen=True):

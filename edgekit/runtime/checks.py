@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,7 +48,8 @@ class _Answers(Protocol):
     name: str
     signature: Signature
     facts: Any
-    __call__: Callable[..., Any]
+
+    def __call__(self, feed: Any, /) -> Any: ...
 
     def named(self, answer: Any) -> dict[str, Array]: ...
 

@@ -17,9 +17,8 @@ from edgekit.tensors import Array, Dim, Feed, Signature, TensorSpec
 def numpy_dtype(spec: TensorSpec) -> np.dtype[Any]:
     """Return the native numpy dtype of a tensor; bfloat16 needs `ml_dtypes` imported."""
     if spec.dtype == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
+        # Registers the type's name with numpy.
+        import ml_dtypes  # noqa: F401
     return np.dtype(spec.dtype)
 
 

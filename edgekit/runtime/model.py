@@ -103,7 +103,7 @@ class Model:
             and feed.flags.c_contiguous
             and session is not None
         ):
-            arrays = {self._only_name: feed}
+            arrays: Any = {self._only_name: feed}
         else:
             arrays = self._arrays(feed, named)
         try:

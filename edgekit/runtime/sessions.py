@@ -14,7 +14,7 @@ from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
 from edgekit.providers import plugin
 from edgekit.providers.info import OrtSettings
-from edgekit.tensors import Dim, Signature, TensorSpec
+from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
 
 _ONLY_ERRORS = 3
@@ -106,7 +106,7 @@ def _spec(node: Any, path: Path) -> TensorSpec:
         size if isinstance(size, int) else Dim(size or f"{node.name}_{axis}")
         for axis, size in enumerate(node.shape)
     )
-    return TensorSpec(node.name, dtype, shape)  # type: ignore[arg-type]  # dtype is one of DType
+    return TensorSpec(node.name, dtype_named(dtype), shape)
 
 
 def _session_options(settings: OrtSettings) -> ort.SessionOptions:

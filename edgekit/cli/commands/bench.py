@@ -11,6 +11,7 @@ from edgekit.cli.options import debug_option, json_option, session_options
 from edgekit.terms import Against, Idle, members
 
 if TYPE_CHECKING:
+    from edgekit.measure.gates import Gate
     from edgekit.measure.packages import Subject
     from edgekit.measure.results import BenchReport
 
@@ -143,7 +144,7 @@ def _originals(subject: Subject, ways, original, params, threads):  # type: igno
     )
 
 
-def _verdict(reports: list[BenchReport], parsed: list[object]) -> int:
+def _verdict(reports: list[BenchReport], parsed: list[Gate]) -> int:
     """Judge every variant (not the original), and fail on outputs that are not the original's."""
     from edgekit.errors import EdgekitError, GateFailed
     from edgekit.measure import gates as gating
@@ -157,7 +158,7 @@ def _verdict(reports: list[BenchReport], parsed: list[object]) -> int:
                     f"{row.mismatch}"
                 )
     verdicts = [
-        gating.judge(gate, figures(row).get(gate.metric), row=row.label)  # type: ignore[attr-defined,arg-type]
+        gating.judge(gate, figures(row).get(gate.metric), row=row.label)
         for report in reports
         for row in report.rows
         for gate in parsed

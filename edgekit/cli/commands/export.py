@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,7 @@ def _export(
     params: tuple[str, ...],
     dynamic: tuple[str, ...],
     overwrite: bool,
-    options: dict[str, object],
+    options: Mapping[str, object],
 ) -> tuple[str, Package]:
     from edgekit.cli.originals import named_parameters, own_exporters
 
