@@ -186,3 +186,67 @@ def fresh_python() -> Callable[[str], str]:
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def cnn_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the reference CNN once a run. Shared: copy it before you change anything in it."""
+    pytest.importorskip("torch", reason="the reference CNN is exported with torch")
+    from exporters import export_target
+
+    path = tmp_path_factory.mktemp("cnn") / "cnn.edgekit"
+    export_target("cnn", path)
+    return path
+
+
+@pytest.fixture
+def tiny_package(
+    tmp_path: Path, tiny_onnx: MakeTinyOnnx, tiny_answer: Callable[[dict[str, Any]], Any]
+) -> Path:
+    """Pack the tiny graph with recorded answers and labelled cases, without torch.
+
+    One variant `fp32`, input `x` [batch:1..8, 4], output `y` [batch, 3], metric top1, four
+    reference cases and twenty evaluation cases.
+    """
+    from edgekit.graph.summary import summarize
+    from edgekit.package import cases, commit
+    from edgekit.package import values as v
+    from edgekit.tensors import Case, Dim, Signature, TensorSpec
+
+    generator = np.random.default_rng(0)
+
+    def answered(rows: int, *, labelled: bool) -> Case:
+        feed = {"x": generator.standard_normal((rows, 4)).astype(np.float32)}
+        y = tiny_answer(feed)
+        return Case(feed, {"y": y}, int(np.argmax(y[0])) if labelled else None)
+
+    def case_file(name: str, split: Any, kept: list[Case]) -> v.CaseFile:
+        contents[f"{name}.safetensors"] = cases.encode(kept)
+        digest = cases.content_sha256_of_all(kept)
+        return v.CaseFile(f"{name}.safetensors", name, split, len(kept), digest)
+
+    model = tiny_onnx()
+    contents: dict[str, bytes | Path] = {"fp32.onnx": model.read_bytes()}
+    batch = Dim("batch", 1, 8)
+    signature = Signature(
+        (TensorSpec("x", "float32", (batch, 4)),), (TensorSpec("y", "float32", (batch, 3)),)
+    )
+    near = v.OutputCloseness("y", 1e-6, 1e-6, 1.0, 120.0, v.Tolerance(1e-5, 0.0))
+    package = v.Package(
+        name="tiny",
+        graphs=(v.Graph("model", signature),),
+        variants=(
+            v.Variant("fp32", "model", "fp32.onnx", "fp32", summarize(model), closeness=(near,)),
+        ),
+        provenance=v.Provenance("tiny.py:make", "pytorch", "dynamo", "0" * 64),
+        files={},
+        metric="top1",
+        reference=case_file(
+            "reference", "reference", [answered(rows, labelled=False) for rows in (1, 2, 3, 8)]
+        ),
+        evaluation=case_file("evaluation", "test", [answered(1, labelled=True) for _ in range(20)]),
+    )
+    path = tmp_path / "tiny.edgekit"
+    with commit.new_package(path) as folder:
+        commit.commit(folder, package, contents)
+    return path
