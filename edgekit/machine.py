@@ -36,10 +36,11 @@ _ISA_WORDS = {
 class Machine(msgspec.Struct, frozen=True):
     """A machine as this process sees it.
 
-    `isa` names the instruction sets that matter, empty where they can't be told. `cores` are the
-    logical processors that this process may use; `quota` is how many of them its control group
-    may keep busy (1.5 is one and a half), None without a limit. `memory_mb` is in MiB, a control
-    group's limit respected, 0 where it can't be told. `governor` is the frequency governor.
+    `isa` names the instruction sets that matter, empty where they can't be told. `cores` counts
+    the logical processors that this process may use and `affinity` numbers them; `quota` is how
+    many its control group may keep busy (1.5 is one and a half), None without a limit. `memory_mb`
+    is in MiB, a control group's limit respected, 0 where it can't be told. `governor` is the
+    frequency governor.
     """
 
     arch: str
@@ -54,6 +55,7 @@ class Machine(msgspec.Struct, frozen=True):
     driver: str | None
     governor: str | None
     versions: dict[str, str]
+    affinity: tuple[int, ...] = ()
 
 
 def describe(*, root: Path = Path("/")) -> Machine:
@@ -74,6 +76,7 @@ def describe(*, root: Path = Path("/")) -> Machine:
         driver=driver,
         governor=hardware.governor(root),
         versions=distributions(RECORDED),
+        affinity=tuple(sorted(hardware.usable_cores())),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
-from edgekit.errors import BadValue
+from edgekit.errors import BadValue, MissingExtra
 from edgekit.terms import DType, Split, members
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Feed: TypeAlias = Mapping[str, Array]
 """Arrays by name: what goes into a model, and what comes out of it."""
 
 
-class Dim(msgspec.Struct, frozen=True):
+class Dim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A named dimension whose size may differ from call to call.
 
     Dimensions of the same name have the same size in one call. `high` None means no known end.
@@ -37,7 +37,7 @@ class Dim(msgspec.Struct, frozen=True):
         return f"{self.name}:{self.low}..{'' if self.high is None else self.high}"
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input or output: its name, element type and shape.
 
     `values` is the closed range that its elements are known to lie in, where that is known.
@@ -64,7 +64,32 @@ def dtype_named(name: str) -> DType:
     return name  # type: ignore[return-value]  # a member
 
 
-class Signature(msgspec.Struct, frozen=True):
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return the numpy dtype, in this machine's byte order, of an element type.
+
+    Raises:
+        BadValue: a model may have no such element type.
+        MissingExtra: it is one that numpy lacks, and what adds it is not installed.
+    """
+    import numpy as np
+
+    if dtype_named(name) == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise MissingExtra(module="ml_dtypes", extra="build", what="bfloat16") from None
+        del ml_dtypes  # the import alone tells numpy the name
+    return np.dtype(name)
+
+
+def plain(array: Array) -> Array:
+    """Return an array's values in C order and in this machine's byte order."""
+    import numpy as np
+
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that goes into a graph and everything that comes out, in order."""
 
     inputs: tuple[TensorSpec, ...]
@@ -161,7 +186,7 @@ def resize(signature: Signature, feed: Feed, sizes: Mapping[str, int]) -> dict[s
     example again, from its start.
 
     Raises:
-        BadValue: a name that no input has, or a size outside its range.
+        BadValue: a name that no input has, a size outside its range, or nothing there to repeat.
     """
     import numpy as np
 
@@ -181,7 +206,13 @@ def resize(signature: Signature, feed: Feed, sizes: Mapping[str, int]) -> dict[s
         array = feed[spec.name]
         for axis, dim_ in enumerate(spec.shape):
             if isinstance(dim_, Dim) and dim_.name in sizes:
-                indices = np.arange(sizes[dim_.name]) % array.shape[axis]
-                array = np.take(array, indices, axis=axis)
-        resized[spec.name] = np.ascontiguousarray(array)
+                size, had = sizes[dim_.name], array.shape[axis]
+                if size and not had:
+                    raise BadValue(
+                        what=f"the dimension {dim_.name}",
+                        asked=str(size),
+                        expected=f"0, because the example of {spec.name} is empty along it",
+                    )
+                array = np.take(array, np.arange(size) % max(had, 1), axis=axis)
+        resized[spec.name] = plain(array)
     return resized

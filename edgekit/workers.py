@@ -1,28 +1,25 @@
-"""The one way to start a child process, and the child's own loop.
+"""The one way to start a child process; `edgekit.serving` is what runs in it.
 
 A child is a fresh interpreter: a forked one inherits locks and thread pools that hang, and
 multiprocessing would run the user's `__main__` again. Parent and child talk in length-prefixed
 msgpack frames over the child's stdin and stdout; before anything else runs the child moves both
 out of the way, so that code which prints or reads can't disturb the frames. A child ends with its
-parent, because its reading thread sees the pipe close even while a call is running.
+parent, because its reading thread sees the pipe close even while a call is running, and takes
+along what it started itself.
 
-This module imports only msgspec, since the child times the imports of everything else.
+Neither module imports more than msgspec, since the child times the imports of everything else.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-import traceback
-import typing
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +28,14 @@ from typing import IO, Any, TypeVar
 
 import msgspec
 
-from edgekit.errors import EdgekitError, WorkerDied, WorkerTimeout, from_wire, to_wire
-from edgekit.installed import missing_extra
+from edgekit import frames
+from edgekit.errors import (
+    WorkerDied,
+    WorkerError,
+    WorkerTimeout,
+    from_wire,
+)
+from edgekit.frames import Reply, Request
 from edgekit.tensors import Feed, RunFacts, Signature
 
 log = logging.getLogger("edgekit")
@@ -49,12 +52,14 @@ FUNCTIONS = frozenset(
 )
 """All that a worker may be told to call. It is never a package that says which."""
 
-_LENGTH = struct.Struct("<Q")
-_ARRAY = 1
 _KEPT_OUTPUT_LINES = 200
+_LONGEST_LINE = 1 << 16
+_POLL_S = 1.0
+# Our own folder comes first for this one import: the parent may have moved to another folder since
+# it imported edgekit, and there may be an `edgekit` in that one.
 _CHILD = (
-    "import sys; sys.path[:] = sys.argv[1:]; del sys.argv[1:]; "
-    "from edgekit.workers import serve; serve()"
+    "import sys; own, *path = sys.argv[1:]; del sys.argv[1:]; sys.path[:] = [own, *path]; "
+    "from edgekit.serving import serve; sys.path[:] = path; serve()"
 )
 
 
@@ -83,22 +88,6 @@ class Timed(msgspec.Struct, frozen=True):
     outputs: dict[str, Any]
 
 
-class _Request(msgspec.Struct):
-    do: str
-    function: str = ""
-    arguments: dict[str, Any] = {}
-    feed: dict[str, Any] = {}
-    calls: int = 0
-    warm_ups: int = 0
-
-
-class _Reply(msgspec.Struct):
-    value: Any = None
-    event: str | None = None
-    error: tuple[str, dict[str, Any]] | None = None
-    fault: str | None = None
-
-
 class WorkerFault(RuntimeError):
     """Code of edgekit's own failed inside a worker; the text is the child's traceback."""
 
@@ -106,11 +95,12 @@ class WorkerFault(RuntimeError):
 class Worker:
     """A child process that holds at most one runner.
 
-    `what` names the work in errors. `wall_s` bounds every single request. Use it as a context
-    manager; leaving it ends the child and everything that the child started.
+    `what` names the work in errors. `wall_s` bounds every single request; there is one at a time.
+    Use it as a context manager; leaving it ends the child and its process group, which is whatever
+    the child started and did not send off into a session of its own.
 
     Raises (from every request):
-        WorkerDied: the child ended without an answer.
+        WorkerDied: the child ended without an answer, or could not be started.
         WorkerTimeout: it did not answer within `wall_s`; it has been ended.
         EdgekitError: what the called function raised, as it raised it.
     """
@@ -120,55 +110,67 @@ class Worker:
     ) -> None:
         self.what = what
         self.wall_s = wall_s
-        path = [str(Path(entry).absolute()) for entry in sys.path]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CHILD, *path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **(environment or {})},
-            # A session of its own: Ctrl-C reaches the parent alone, which then ends the group.
-            start_new_session=True,
-        )
-        self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        path = [Path(__file__).parents[1], *(Path(entry).absolute() for entry in sys.path)]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _CHILD, *path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **(environment or {})},
+                # A session of its own: Ctrl-C reaches the parent alone, which then ends the group.
+                start_new_session=True,
+            )
+        except OSError as error:
+            how = f"could not be started ({error.strerror})"
+            raise WorkerDied(what=what, how=how) from error
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._said: deque[str] = deque(maxlen=_KEPT_OUTPUT_LINES)
-        self._listeners = [
+        self._over: WorkerError | None = None
+        self._ended = False
+        self._output = threading.Thread(target=self._listen_to_output, daemon=True)
+        self._threads = [
+            threading.Thread(target=self._speak, daemon=True),
             threading.Thread(target=self._listen_to_frames, daemon=True),
-            threading.Thread(target=self._listen_to_output, daemon=True),
+            self._output,
         ]
-        for listener in self._listeners:
-            listener.start()
+        for thread in self._threads:
+            thread.start()
 
     def call(self, call: Call, *, returns: type[T]) -> T:
         """Call a function in the child and return its value as `returns`."""
-        request = _Request(do="call", function=call.function, arguments=call.arguments)
+        request = Request(do="call", function=call.function, arguments=call.arguments)
         return msgspec.convert(self._ask(request), returns)
 
     def open(self, call: Call) -> Opened:
         """Call a function that returns a Runner, which stays in the child for `run`."""
-        request = _Request(do="open", function=call.function, arguments=call.arguments)
+        request = Request(do="open", function=call.function, arguments=call.arguments)
         return msgspec.convert(self._ask(request), Opened)
 
     def run(self, feed: Feed, *, calls: int = 1, warm_ups: int = 0) -> Timed:
         """Run `feed` `warm_ups` times and then `calls` times, timing each run in the child."""
-        request = _Request(do="run", feed=dict(feed), calls=calls, warm_ups=warm_ups)
+        request = Request(do="run", feed=dict(feed), calls=calls, warm_ups=warm_ups)
         return msgspec.convert(self._ask(request), Timed)
 
     def peak_mb(self) -> float | None:
         """Read the child's highest resident memory so far, in MB; None where it can't be read."""
-        return msgspec.convert(self._ask(_Request(do="peak")), float | None)
+        return msgspec.convert(self._ask(Request(do="peak")), float | None)
 
     def output(self) -> list[str]:
         """List the last lines that the child wrote to its stdout and stderr."""
         return list(self._said)
 
     def close(self) -> None:
-        """End the child and its own children, and wait until they are gone."""
-        _end_group(self._process)
-        for listener in self._listeners:
-            listener.join()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            _close_quietly(pipe)
+        """End the child and its process group, and wait until the child is gone."""
+        self._end()
+        self._requests.put(None)
+        for thread in self._threads:
+            # Something that left the group may still hold the other end of a pipe.
+            thread.join(timeout=_POLL_S)
+        if not any(thread.is_alive() for thread in self._threads):
+            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+                _close_quietly(pipe)
 
     def __enter__(self) -> Worker:
         return self
@@ -181,23 +183,15 @@ class Worker:
     ) -> None:
         self.close()
 
-    def _ask(self, request: _Request) -> Any:
+    def _ask(self, request: Request) -> Any:
+        if self._over is not None:
+            raise self._over
+        self._requests.put(frames.encode(request))
         deadline = time.monotonic() + self.wall_s
-        try:
-            _write_frame(_opened(self._process.stdin), _encode(request))
-        except (BrokenPipeError, ValueError) as error:
-            raise self._death() from error
         while True:
-            try:
-                frame = self._frames.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                _end_group(self._process)
-                raise WorkerTimeout(what=self.what, limit_s=self.wall_s) from None
-            if frame is None:
-                raise self._death()
-            reply = _decode(frame, _Reply)
+            reply = self._next_reply(deadline)
             if reply.event is not None:
-                log.info("%s", reply.event)
+                log.log(reply.event[0], "%s", reply.event[1])
             elif reply.error is not None:
                 raise from_wire(*reply.error)
             elif reply.fault is not None:
@@ -205,30 +199,82 @@ class Worker:
             else:
                 return reply.value
 
+    def _next_reply(self, deadline: float) -> Reply:
+        while (left_s := deadline - time.monotonic()) > 0:
+            try:
+                frame = self._answers.get(timeout=min(left_s, _POLL_S))
+            except queue.Empty:
+                # A process that the child forked may hold its end of the pipe open.
+                frame = None
+                if self._process.poll() is None:
+                    continue
+            if frame is None:
+                self._over = self._death()
+                raise self._over
+            return frames.decode(frame, Reply)
+        self._end()
+        self._over = WorkerTimeout(what=self.what, limit_s=self.wall_s)
+        raise self._over
+
     def _death(self) -> WorkerDied:
-        code = self._process.wait()
-        self._listeners[1].join(timeout=1.0)
-        if code < 0:
-            name = signal.Signals(-code).name
-            how = f"was killed by {name}" + (
-                " (perhaps for want of memory)" if name == "SIGKILL" else ""
-            )
-        else:
-            how = f"ended with exit code {code} before it had answered"
+        try:
+            how = _ending(self._process.wait(timeout=_POLL_S))
+        except subprocess.TimeoutExpired:
+            how = "closed its pipe before it had answered"
+        self._end()
+        self._output.join(timeout=_POLL_S)
         last = next((line for line in reversed(self._said) if line.strip()), "")
         return WorkerDied(what=self.what, how=how, last_words=last.strip()[:300])
 
+    def _end(self) -> None:
+        """Kill the child's whole process group: it may have started compilers or loaders."""
+        if self._ended:  # its number may be another's by now
+            return
+        if hasattr(os, "killpg"):
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):  # macOS: a group of zombies
+                log.debug("%s: its process had already ended", self.what)
+        else:
+            self._process.kill()
+        self._process.wait()
+        self._ended = True
+
+    def _speak(self) -> None:
+        # In a thread, so that a child that doesn't read can't hold up its parent beyond `wall_s`.
+        stream = _opened(self._process.stdin)
+        while (frame := self._requests.get()) is not None:
+            try:
+                frames.write(stream, frame)
+            except BrokenPipeError:
+                log.debug("%s: its process is gone", self.what)
+                return
+
     def _listen_to_frames(self) -> None:
         stream = _opened(self._process.stdout)
-        while (frame := _read_frame(stream)) is not None:
-            self._frames.put(frame)
-        self._frames.put(None)
+        # What a site's own start-up files print comes before the greeting.
+        greeted = False
+        while not greeted and (line := stream.readline(_LONGEST_LINE)):
+            greeted = line.endswith(frames.GREETING)
+            if printed := line.removesuffix(frames.GREETING):
+                self._said.append(printed.decode(errors="replace").rstrip())
+        while (frame := frames.read(stream)) is not None:
+            self._answers.put(frame)
+        self._answers.put(None)
 
     def _listen_to_output(self) -> None:
-        for line in _opened(self._process.stderr):
+        stream = _opened(self._process.stderr)
+        while line := stream.readline(_LONGEST_LINE):
             text = line.decode(errors="replace").rstrip()
             self._said.append(text)
             log.debug("%s: %s", self.what, text)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code} before it had answered"
+    name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+    return f"was killed by {name}" + (" (perhaps for want of memory)" if name == "SIGKILL" else "")
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -241,181 +287,3 @@ def _close_quietly(pipe: IO[bytes] | None) -> None:
         _opened(pipe).close()
     except BrokenPipeError:
         log.debug("a worker's pipe was already broken when it was closed")
-
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the child's whole process group: it may have started compilers or loaders."""
-    if hasattr(os, "killpg"):
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            log.debug("worker %d had already ended", process.pid)
-    else:
-        process.kill()
-    process.wait()
-
-
-def _write_frame(stream: IO[bytes], payload: bytes) -> None:
-    stream.write(_LENGTH.pack(len(payload)) + payload)
-    stream.flush()
-
-
-def _read_frame(stream: IO[bytes]) -> bytes | None:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    payload = stream.read(length)
-    return payload if len(payload) == length else None
-
-
-def _encode(value: object) -> bytes:
-    return msgspec.msgpack.encode(value, enc_hook=_encode_array)
-
-
-def _decode(frame: bytes, kind: type[T]) -> T:
-    return msgspec.msgpack.decode(frame, type=kind, ext_hook=_decode_array)
-
-
-def _encode_array(value: Any) -> Any:
-    import numpy as np
-
-    if not isinstance(value, np.ndarray | np.generic):
-        raise TypeError(f"{type(value).__name__} cannot cross to or from a worker")
-    array = np.asarray(value)
-    head = msgspec.msgpack.encode((array.dtype.name, array.shape))
-    return msgspec.msgpack.Ext(_ARRAY, _LENGTH.pack(len(head)) + head + array.tobytes())
-
-
-def _decode_array(code: int, data: memoryview) -> Any:
-    import numpy as np
-
-    if code != _ARRAY:
-        raise ValueError(f"unknown extension {code} in a worker's frame")
-    (length,) = _LENGTH.unpack(data[: _LENGTH.size])
-    body = _LENGTH.size + length
-    name, shape = msgspec.msgpack.decode(data[_LENGTH.size : body], type=tuple[str, list[int]])
-    return np.frombuffer(bytearray(data[body:]), dtype=np.dtype(name)).reshape(shape)
-
-
-# ---- the child's side -------------------------------------------------------------------------
-
-
-class _EventSender(logging.Handler):
-    """Sends what the called code logs to the parent, which logs it again."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__(logging.INFO)
-        self._stream = stream
-
-    def emit(self, record: logging.LogRecord) -> None:
-        _write_frame(self._stream, _encode(_Reply(event=record.getMessage())))
-
-
-def serve() -> None:
-    """Answer a parent's requests until its pipe closes. What `Worker` starts."""
-    asked = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    log.addHandler(_EventSender(answers))
-    log.setLevel(logging.INFO)
-    log.propagate = False
-
-    requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-
-    def listen() -> None:
-        while (frame := _read_frame(asked)) is not None:
-            requests.put(frame)
-        os._exit(0)
-
-    threading.Thread(target=listen, daemon=True).start()
-    held: dict[str, Any] = {}
-    while True:
-        frame = requests.get()
-        try:
-            reply = _Reply(value=_answer(_decode(frame, _Request), held))
-        except EdgekitError as error:
-            reply = _Reply(error=to_wire(error))
-        except Exception as error:
-            missing = missing_extra(error)
-            reply = (
-                _Reply(error=to_wire(missing))
-                if missing is not None
-                else _Reply(fault=traceback.format_exc())
-            )
-        _write_frame(answers, _encode(reply))
-
-
-def _answer(request: _Request, held: dict[str, Any]) -> Any:
-    if request.do == "call":
-        return _resolve(request)()
-    if request.do == "open":
-        return _open(request, held)
-    if request.do == "run":
-        return _run(request, held["runner"])
-    if request.do == "peak":
-        return _peak_mb()
-    raise ValueError(f"unknown request {request.do!r}")
-
-
-def _resolve(request: _Request) -> Any:
-    """Import the function and give its arguments the types that it declares."""
-    if request.function not in FUNCTIONS:
-        raise ValueError(f"{request.function} is not a function that a worker may call")
-    module_name, _, name = request.function.partition(":")
-    function = getattr(importlib.import_module(module_name), name)
-    hints = typing.get_type_hints(function)
-    arguments = {
-        name: msgspec.convert(value, hints[name]) for name, value in request.arguments.items()
-    }
-    return lambda: function(**arguments)
-
-
-def _open(request: _Request, held: dict[str, Any]) -> Opened:
-    started_ns = time.perf_counter_ns()
-    function = _resolve(request)
-    imported_ns = time.perf_counter_ns()
-    runner = function()
-    loaded_ns = time.perf_counter_ns()
-    held["runner"] = runner
-    return Opened(
-        signature=runner.signature,
-        facts=runner.facts,
-        import_ms=(imported_ns - started_ns) / 1e6,
-        load_ms=(loaded_ns - imported_ns) / 1e6,
-    )
-
-
-def _run(request: _Request, runner: Any) -> Timed:
-    run = runner.prepare(request.feed)
-    clock = time.perf_counter_ns
-    warm_up_ns = []
-    for _ in range(request.warm_ups):
-        begun = clock()
-        run()
-        warm_up_ns.append(clock() - begun)
-    durations_ns = []
-    answer = None
-    for _ in range(request.calls):
-        begun = clock()
-        answer = run()
-        durations_ns.append(clock() - begun)
-    return Timed(
-        durations_ns=durations_ns,
-        warm_up_ns=warm_up_ns,
-        outputs=runner.fetch(answer) if request.calls else {},
-    )
-
-
-def _peak_mb() -> float | None:
-    # ru_maxrss would do, but a child inherits its parent's peak there.
-    try:
-        with Path("/proc/self/status").open(encoding="ascii") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 1024
-    except OSError:
-        log.debug("no /proc here: peak memory is not known")
-    return None

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
+import onnx_ir
 import torch
 
-from edgekit.errors import BadValue, FactoryFailed
+from edgekit.errors import ExportFailed, FactoryFailed, ModelFileError
 from edgekit.graph.summary import summarize
 from edgekit.package import cases as case_files
 from edgekit.package.values import CaseFile, SessionChoice
 from edgekit.runtime.loading import open_model
+from edgekit.runtime.model import Model
 from edgekit.tensors import (
-    Array,
     Case,
     Dim,
     Feed,
@@ -31,20 +30,21 @@ from edgekit.tensors import (
     dynamic_dims,
     resize,
 )
+from edgekit.terms import DType, members
 from exporters import sources, strategies
+from exporters.data import data_of, nbytes, refuse_without_classes
 from exporters.dimensions import resolve
 from exporters.exportable import Exportable
 from exporters.original import Original, to_numpy, to_torch
 from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequest
-from exporters.sizes import drawn, sizes_to_try
-from exporters.verify import answers, torch_versions, verify
+from exporters.seeds import seed_everything
+from exporters.sizes import drawn, in_words, sizes_to_try
+from exporters.verify import answers, refuse_unsteady, torch_versions, verify
 
 log = logging.getLogger("edgekit")
 
 REFERENCE_CASES = 4
 REFERENCE_BYTES = 16 << 20
-EVALUATION_CASES, EVALUATION_BYTES = 1_500, 64 << 20
-CALIBRATION_CASES, CALIBRATION_BYTES = 256, 32 << 20
 _REAL_FEEDS = 16
 
 
@@ -53,8 +53,13 @@ def attempt_target(request: TargetRequest, options: ExportOptions, folder: str) 
 
     Raises what `exporters.sources.build` and `attempt` raise.
     """
-    exportable, parameters = sources.build(request)
-    return attempt(exportable, options, Path(folder), parameters=parameters, seed=request.seed)
+    return attempt(
+        sources.build(request),
+        options,
+        Path(folder),
+        parameters=request.parameters,
+        seed=request.seed,
+    )
 
 
 def attempt_module(request: ModuleRequest, options: ExportOptions, folder: str) -> Attempt:
@@ -83,12 +88,16 @@ def attempt(
 ) -> Attempt:
     """Export, verify, and write the model and its cases into `folder`.
 
+    The module is taken over: it is left on the CPU, in evaluation mode and without gradients.
+
     Raises:
         UsageError: names, dimensions or ranges that don't fit the module.
+        FactoryFailed: the module fails or is unsteady, or its data doesn't fit it.
         ExportError: the export failed, or its answers are not the original's.
     """
     name = exportable.name or type(exportable.module).__name__.lower()
     original = Original(exportable)
+    weights_sha256 = original.weights_sha256()
     notes: list[str] = []
     feed = {key: to_numpy(tensor) for key, tensor in original.example.items()}
     shapes = resolve(
@@ -100,8 +109,11 @@ def attempt(
         for key in original.input_names
     )
     signature = Signature(inputs, ())
-    outputs = answers(original, feed, where="the example's sizes")
-    sources.seed_everything(seed)
+    data = data_of(exportable, signature)
+    seed_everything(seed)
+    outputs = answers(original, feed)
+    _refuse_other_elements(name, outputs)
+    refuse_unsteady(original, feed, outputs)
 
     log.info("exporting %s with torch's dynamo exporter", name)
     model = strategies.dynamo(
@@ -112,31 +124,31 @@ def attempt(
     beside = strategies.save(model, folder / file, name=name, external_data=options.external_data)
 
     log.info("verifying %s against its original", name)
-    dims = dynamic_dims(signature)
     sizes, told = sizes_to_try(
-        dims, dim_sizes(signature, feed), elements=sum(array.size for array in feed.values())
+        dynamic_dims(signature),
+        dim_sizes(signature, feed),
+        elements=sum(array.size for array in feed.values()),
     )
     notes += told
-    evaluation = _taken(exportable.evaluation, EVALUATION_CASES, EVALUATION_BYTES)
-    calibration = _taken(exportable.calibration, CALIBRATION_CASES, CALIBRATION_BYTES)
-    _refuse_overlap(evaluation, calibration)
-    with open_model(folder / file, "portable", SessionChoice()) as exported:
+    with _opened(folder / file, name, original.precision) as exported:
         closenesses, verification = verify(
             original,
             lambda feed: exported.named(exported(dict(feed))),
             signature,
             example=feed,
             sizes=sizes,
-            real=[case.feed for case in evaluation[:_REAL_FEEDS]],
+            real=[case.feed for case in data.evaluation[:_REAL_FEEDS]],
             tolerance=options.tolerance,
             seed=seed,
         )
     log.info("recording the original's answers")
     reference = _reference_cases(original, signature, feed, sizes, seed)
-    answered = [
-        Case(case.feed, answers(original, case.feed, where="an evaluation case"), case.label)
-        for case in evaluation
+    evaluation = [
+        Case(case.feed, answers(original, case.feed, where=f"evaluation case {i}"), case.label)
+        for i, case in enumerate(data.evaluation)
     ]
+    if exportable.metric == "top1":
+        refuse_without_classes(evaluation)
     return Attempt(
         name=name,
         signature=signature,
@@ -145,13 +157,13 @@ def attempt(
         facts=summarize(folder / file),
         closeness=closenesses,
         verification=verification,
-        weights_sha256=original.weights_sha256(),
+        weights_sha256=weights_sha256,
         metric=exportable.metric,
         model=file,
         files=beside,
         reference=_write(folder, "reference", "reference", reference),
-        evaluation=_write(folder, "evaluation", "test", answered),
-        calibration=_write(folder, "calibration", "train", calibration),
+        evaluation=_write(folder, "evaluation", "test", evaluation),
+        calibration=_write(folder, "calibration", "train", data.calibration),
         labels=tuple(exportable.labels or ()),
         preprocessing=exportable.preprocessing,
         parameters=parameters,
@@ -166,17 +178,49 @@ def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:
     return {name: to_torch(array) for name, array in resize(signature, feed, sizes).items()}
 
 
-def _output_specs(model: object, outputs: dict[str, Array]) -> tuple[TensorSpec, ...]:
+def _refuse_other_elements(name: str, outputs: Feed) -> None:
+    for output, array in outputs.items():
+        if array.dtype.name not in members(DType):
+            raise ExportFailed(
+                target=name,
+                problem=f"its output {output} is of {array.dtype.name}; an output may be of "
+                + ", ".join(members(DType)),
+            )
+
+
+def _opened(path: Path, name: str, precision: str) -> Model:
+    try:
+        return open_model(path, "portable", SessionChoice())
+    except ModelFileError as error:
+        coarse = precision in ("fp16", "bf16")
+        raise ExportFailed(
+            target=name,
+            problem="ONNX Runtime refuses the model that torch made: "
+            + error.facts["problem"].rstrip(".")
+            + (
+                f". Its weights are {precision}, which the CPU can't compute everything in; "
+                "export module.float(), and lower the precision afterwards"
+                if coarse
+                else ""
+            ),
+        ) from error
+
+
+def _output_specs(model: onnx_ir.Model, outputs: Feed) -> tuple[TensorSpec, ...]:
+    """Describe the outputs: types from the original's answers, shapes from the graph."""
     specs = []
-    for value, (name, array) in zip(model.graph.outputs, outputs.items(), strict=True):  # type: ignore[attr-defined]
+    for value, (name, array) in zip(model.graph.outputs, outputs.items(), strict=True):
+        sizes = list(value.shape) if value.shape is not None else [None] * array.ndim
         shape = tuple(
-            size
-            if isinstance(size, int)
-            else Dim(str(size.value) if size.value else f"{name}_{axis}", 0)
-            for axis, size in enumerate(value.shape)
+            size if isinstance(size, int) else Dim(_dim_name(size) or f"{name}_{axis}", 0)
+            for axis, size in enumerate(sizes)
         )
         specs.append(TensorSpec(name, dtype_named(array.dtype.name), shape))
     return tuple(specs)
+
+
+def _dim_name(size: onnx_ir.SymbolicDim | None) -> str:
+    return str(size.value or "") if size is not None else ""
 
 
 def _reference_cases(
@@ -188,40 +232,12 @@ def _reference_cases(
     for combination in sizes[:REFERENCE_CASES]:
         real = resize(signature, feed, combination)
         for values in (real, drawn(signature, real, seed=seed + 1)):
-            case = Case(dict(values), answers(original, values, where="a reference case"))
-            total += _nbytes(case)
+            case = Case(dict(values), answers(original, values, where=in_words(combination)))
+            total += nbytes(case)
             if chosen and total > REFERENCE_BYTES:
                 return chosen
             chosen.append(case)
     return chosen
-
-
-def _taken(open_cases: Callable[[], Iterable[Case]] | None, cases: int, nbytes: int) -> list[Case]:
-    """Take cases from the start, up to a number and a size."""
-    return list(_bounded(open_cases(), cases, nbytes)) if open_cases is not None else []
-
-
-def _bounded(source: Iterable[Case], cases: int, nbytes: int) -> Iterator[Case]:
-    total = 0
-    for index, case in enumerate(source):
-        total += _nbytes(case)
-        if index >= cases or total > nbytes:
-            return
-        yield case
-
-
-def _nbytes(case: Case) -> int:
-    return sum(np.asarray(a).nbytes for a in (*case.feed.values(), *(case.outputs or {}).values()))
-
-
-def _refuse_overlap(evaluation: list[Case], calibration: list[Case]) -> None:
-    seen = {case_files.content_sha256(case.feed) for case in evaluation}
-    if any(case_files.content_sha256(case.feed) in seen for case in calibration):
-        raise BadValue(
-            what="the calibration data",
-            asked="partly the evaluation data",
-            expected="cases that no accuracy is measured on",
-        )
 
 
 def _write(folder: Path, name: str, split: str, cases: list[Case]) -> CaseFile | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from edgekit import machine
 from edgekit.errors import OriginalUnavailable
 from edgekit.measure.bench import Candidate
@@ -38,7 +40,7 @@ def originals(
         package: what the original must match: its weights' hash and its recorded answers.
         against: the ways to run it, the one to compare with first.
         original: the TARGET that makes it; by default what the exporting user's cache remembers.
-        parameters: its factory's parameters; by default those that the package records.
+        parameters: its factory's parameters; by default those that it was exported with.
         threads: threads for one call; None takes as many as this process may use.
 
     Returns:
@@ -73,7 +75,8 @@ def _request(
     package: Package, original: str | None, parameters: Mapping[str, str] | None
 ) -> TargetRequest:
     if original is None:
-        return records.recall(package)
+        known = records.recall(package)
+        return msgspec.structs.replace(known, parameters=dict(parameters)) if parameters else known
     return TargetRequest(
         target=original,
         folder=str(Path.cwd()),

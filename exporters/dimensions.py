@@ -72,11 +72,11 @@ def _parse(name: str, axis: str | int | None) -> tuple[str, Dim | None] | None:
     dim, low, high = match.groups()
     if low is None:
         return dim, None
-    if high and int(high) < max(int(low), 2):
+    if int(low) < 1 or (high and int(high) <= int(low)):
         raise BadValue(
             what=f"the range of {dim}",
             asked=f"{low}..{high}",
-            expected="a low end of 1 or more and a high end of 2 or more above it",
+            expected="a low end of 1 or more and a high end above it",
         )
     return dim, Dim(dim, int(low), int(high) if high else None)
 

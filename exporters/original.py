@@ -6,13 +6,15 @@ import copy
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
-from edgekit.errors import FactoryFailed, OriginalUnavailable
+from edgekit.errors import BadValue, FactoryFailed, OriginalUnavailable
 from edgekit.tensors import Array, Feed, RunFacts, Signature
 from exporters import sources
 from exporters.exportable import Exportable
@@ -27,23 +29,40 @@ _PRECISIONS = {
 
 
 class Original:
-    """A module that answers named arrays with named arrays, in evaluation mode.
+    """A module that answers named arrays with named arrays, on the CPU and in evaluation mode.
 
     Its outputs are flattened to names: a single tensor is `output`, members of a tuple are
-    `output_0`, `output_1`, …, and those of a mapping keep their keys.
+    `output_0`, `output_1`, …, and those of a mapping keep their keys. A name that an input has
+    gets `_out` behind it, since ONNX has one name for one value.
+
+    It takes the exportable's module over: the module is changed to what is said above.
+
+    Raises:
+        BadValue: an asked output name is an input's.
+        FactoryFailed: a lazy module fails at its first call.
     """
 
     def __init__(self, exportable: Exportable) -> None:
-        self.module = exportable.module.eval()
-        for parameter in self.module.parameters():
-            parameter.requires_grad_(False)
+        self.module = exportable.module.cpu().eval()
         example = exportable.example
         self.by_keyword = isinstance(example, Mapping)
-        self.example = exportable.inputs()
+        self.example = {name: x.detach().cpu() for name, x in exportable.inputs().items()}
         self.input_names = list(self.example)
         self.keys = list(example) if isinstance(example, Mapping) else self.input_names
         self._asked_output_names = exportable.output_names
+        for name in self._asked_output_names or ():
+            if name in self.example:
+                raise BadValue(
+                    what="an output name", asked=repr(name), expected="names that no input has"
+                )
         self.output_names: list[str] = []
+        if any(map(is_lazy, self.tensors().values())):
+            # The first call gives a lazy module its weights.
+            with torch.no_grad():
+                sources.run_user_code(
+                    lambda: self.call(self.module, self.example), target=type(self.module).__name__
+                )
+        self.module.requires_grad_(False)
 
     def __call__(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Run the module without gradients; tensors are passed as the example passes them."""
@@ -68,29 +87,35 @@ class Original:
         """Name the tensors in what the module returned; None is left out.
 
         Raises:
-            FactoryFailed: it holds something that is neither a tensor nor a container of them, or
-                its number doesn't fit the asked names.
+            FactoryFailed: it holds no tensor, something that is neither a tensor nor a container
+                of them, two of one name, or another number than there are asked names.
         """
-        named = dict(_flat("", returned))
-        if list(named) == [""]:
-            named = {"output": named[""]}
-        for name, value in named.items():
+        pairs = _flat("", returned)
+        tensors = [value for _, value in pairs]
+        names = [name or "output" for name, _ in pairs]
+        names = [f"{name}_out" if name in self.example else name for name in names]
+        for name, value in zip(names, tensors, strict=True):
             if not isinstance(value, torch.Tensor):
-                raise FactoryFailed(
-                    target=type(self.module).__name__,
-                    problem=f"returned {type(value).__name__} as {name}; outputs must be tensors",
+                raise self._failed(
+                    f"returned {type(value).__name__} as {name}; outputs must be tensors"
                 )
-        asked = self._asked_output_names
-        if asked is not None:
-            if len(asked) != len(named):
-                raise FactoryFailed(
-                    target=type(self.module).__name__,
-                    problem=f"returned {len(named)} tensors and {len(asked)} output names were "
-                    "given",
+        if not tensors:
+            raise self._failed("returned no tensor")
+        if self._asked_output_names is not None:
+            if len(self._asked_output_names) != len(tensors):
+                raise self._failed(
+                    f"returned {len(tensors)} tensors and {len(self._asked_output_names)} output "
+                    "names were given"
                 )
-            named = dict(zip(asked, named.values(), strict=True))
-        self.output_names = list(named)
-        return named
+            names = list(self._asked_output_names)
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise self._failed(f"returned two outputs called {twice}; give output_names")
+        self.output_names = names
+        return dict(zip(names, tensors, strict=True))
+
+    def _failed(self, problem: str) -> FactoryFailed:
+        return FactoryFailed(target=type(self.module).__name__, problem=problem)
 
     def in_double(self) -> Original | None:
         """Return the same module in double precision, or None where it can't be copied so."""
@@ -163,7 +188,10 @@ def to_torch(array: Array) -> torch.Tensor:
 
 
 class OriginalRunner:
-    """The original, ready to be timed in this process."""
+    """The original, ready to be timed in the thread that makes it.
+
+    That thread is in inference mode until `close`, so that no timed call pays for entering it.
+    """
 
     def __init__(
         self, original: Original, run: Callable[..., Any], signature: Signature, facts: RunFacts
@@ -172,18 +200,32 @@ class OriginalRunner:
         self._run = run
         self.signature = signature
         self.facts = facts
+        # torch leaves the mode as soon as nothing holds this object any more.
+        self._mode = torch.inference_mode()
+        self._mode.__enter__()
 
     def prepare(self, feed: Feed) -> Callable[[], Any]:
         tensors = {name: to_torch(array) for name, array in feed.items()}
         args, kwargs = self._original.arguments(tensors)
         run = self._run
-        return lambda: run(*args, **kwargs)
+
+        def call() -> Any:
+            try:
+                return run(*args, **kwargs)
+            except Exception as error:  # the user's forward, or torch's compiler: anything
+                text = " ".join(str(error).split())[:300]
+                raise OriginalUnavailable(
+                    reason=f"the original failed in {self.facts.provider}: "
+                    f"{type(error).__name__}: {text}"
+                ) from error
+
+        return call
 
     def fetch(self, answer: Any) -> dict[str, Array]:
         return {name: to_numpy(t) for name, t in self._original.flatten(answer).items()}
 
     def close(self) -> None:
-        self._original.module.cpu()
+        self._mode.__exit__(None, None, None)
 
 
 def open_eager(
@@ -207,11 +249,12 @@ def open_compiled(
     Raises:
         OriginalUnavailable: there is no C++ compiler, or what `open_eager` raises it for.
     """
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if not compiler or not shutil.which(compiler):
+    # The one that torch will look for.
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if not shutil.which(compiler):
         raise OriginalUnavailable(
-            reason="torch.compile needs a C++ compiler at run time and there is none here "
-            "(looked for $CXX, g++ and clang++)"
+            reason="torch.compile needs a C++ compiler at run time and there is none here: "
+            f"{compiler} is not on the PATH ($CXX may name another)"
         )
     original = _original(request, weights_sha256, threads)
     return _runner(original, torch.compile(original.module), signature, "torch.compile", threads)
@@ -219,11 +262,7 @@ def open_compiled(
 
 def _original(request: TargetRequest, weights_sha256: str, threads: int) -> Original:
     torch.set_num_threads(threads)
-    # Entered once and for this process's life, so that no call pays for entering it.
-    torch.inference_mode().__enter__()
-    with torch.inference_mode(False):
-        exportable, _ = sources.build(request)
-    original = Original(exportable)
+    original = Original(sources.build(request))
     found = original.weights_sha256()
     if found != weights_sha256:
         raise OriginalUnavailable(

@@ -5,14 +5,19 @@ Nothing here imports torch. The work is done in a worker; this side makes the pa
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import io
 import os
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgekit.errors import BadValue, FactoryFailed
 from edgekit.package import commit
 from edgekit.package.values import Asset, Graph, Package, Provenance, Variant
 from edgekit.workers import Call, Worker
@@ -22,6 +27,8 @@ from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequ
 
 if TYPE_CHECKING:
     import torch
+
+    from exporters.exportable import Exportable
 
 GRAPH = "model"
 TIME_LIMIT_S = 1800.0
@@ -51,6 +58,9 @@ def export(
 ) -> Exported:
     """Export a module to a model package, verified against the module itself.
 
+    A worker does it, with a pickled copy of the module; where that can't be, the calling process
+    with a copy, which a note says. The module itself stays as it is.
+
     Args:
         module: the module, or an `Exportable` that carries the example inputs and more.
         example_inputs: tensors: a tuple for positional arguments, a dict for keyword arguments.
@@ -68,15 +78,11 @@ def export(
     Raises:
         WouldOverwrite, StorageError: the output can't be written.
         UsageError: names, dimensions or ranges that don't fit.
+        FactoryFailed: the module fails or is unsteady, or its data doesn't fit it.
         ExportError: the export failed, or its answers are not the original's.
         WorkerTimeout, WorkerDied: the worker did not finish.
     """
-    from exporters.exportable import Exportable
-
-    if isinstance(module, Exportable):
-        exportable = module
-    else:
-        exportable = Exportable(module, () if example_inputs is None else example_inputs)  # type: ignore[arg-type]
+    exportable = _as_exportable(module, example_inputs)
     label = exportable.name or type(exportable.module).__name__.lower()
     options = ExportOptions(
         dynamic=None if dynamic is None else {k: list(v) for k, v in dynamic.items()},
@@ -87,7 +93,7 @@ def export(
     path = Path(output) if output is not None else Path(label + SUFFIX)
     with commit.new_package(path, overwrite=overwrite) as folder:
         attempt, notes = _attempt_live(exportable, label, options, folder, seed, time_limit_s)
-        package = _pack(folder, attempt, source=label, seed=seed, name=path.stem)
+        package = _pack(folder, attempt, source=label, seed=seed)
     return Exported(str(path), package, (*attempt.notes, *notes))
 
 
@@ -131,7 +137,7 @@ def export_target(
         )
         with Worker(f"export of {target}", wall_s=time_limit_s) as worker:
             attempt = worker.call(call, returns=Attempt)
-        package = _pack(folder, attempt, source=label, seed=seed, name=path.stem)
+        package = _pack(folder, attempt, source=label, seed=seed)
     records.remember(package, request)
     return Exported(str(path), package, attempt.notes)
 
@@ -142,8 +148,32 @@ def label_of(target: str) -> str:
     return f"{Path(path).name}:{factory}" if colon else Path(target).name
 
 
+def _as_exportable(module: Any, example_inputs: Any) -> Exportable:
+    from exporters.exportable import Exportable
+
+    if not isinstance(module, Exportable):
+        return Exportable(
+            module, tuple(example_inputs) if isinstance(example_inputs, list) else example_inputs
+        )
+    if example_inputs is not None:
+        raise BadValue(
+            what="example_inputs",
+            asked="given beside an Exportable",
+            expected="None, because the Exportable carries them",
+        )
+    return module
+
+
+class _Pickler(pickle.Pickler):
+    """Refuses what another process can't import."""
+
+    def persistent_id(self, value: Any) -> None:
+        if isinstance(value, type | FunctionType) and value.__module__ == "__main__":
+            raise pickle.PicklingError(f"{value.__name__} is defined in the running script")
+
+
 def _attempt_live(
-    exportable: Any,
+    exportable: Exportable,
     label: str,
     options: ExportOptions,
     folder: Path,
@@ -151,36 +181,47 @@ def _attempt_live(
     time_limit_s: float,
 ) -> tuple[Attempt, tuple[str, ...]]:
     """Export in a worker, or here where the module can't be handed over."""
+    pickled = io.BytesIO()
     try:
-        request = ModuleRequest(pickle.dumps(exportable), label, seed)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        return _attempt_here(exportable, options, folder, seed, str(error))
-    if _lives_in_main(exportable.module):
-        return _attempt_here(
-            exportable, options, folder, seed, "its class is defined in the running script"
+        _Pickler(pickled).dump(exportable)
+    except Exception as error:  # pickling runs the module's own code, which may raise anything
+        done = _attempt_here(exportable, label, options, folder, seed)
+        return done, (
+            f"exported in the calling process, because the module can't leave it: {error}",
         )
     call = Call(
         "exporters.attempt:attempt_module",
-        {"request": request, "options": options, "folder": str(folder)},
+        {
+            "request": ModuleRequest(pickled.getvalue(), label, seed),
+            "options": options,
+            "folder": str(folder),
+        },
     )
     with Worker(f"export of {label}", wall_s=time_limit_s) as worker:
         return worker.call(call, returns=Attempt), ()
 
 
 def _attempt_here(
-    exportable: Any, options: ExportOptions, folder: Path, seed: int, why: str
-) -> tuple[Attempt, tuple[str, ...]]:
+    exportable: Exportable, label: str, options: ExportOptions, folder: Path, seed: int
+) -> Attempt:
+    """Export a copy of the module, so that the caller's own stays as it is."""
     from exporters.attempt import attempt
+    from exporters.seeds import callers_generators_kept
 
-    done = attempt(exportable, options, folder, parameters={}, seed=seed)
-    return done, (f"exported in the calling process, because the module can't leave it: {why}",)
+    try:
+        module = copy.deepcopy(exportable.module)
+    except Exception as error:  # copying runs the module's own code, which may raise anything
+        raise FactoryFailed(
+            target=label,
+            problem=f"can be neither pickled nor copied ({error}); export it as "
+            "file.py:factory, where it is made afresh",
+        ) from error
+    with callers_generators_kept():
+        copied = dataclasses.replace(exportable, module=module)
+        return attempt(copied, options, folder, parameters={}, seed=seed)
 
 
-def _lives_in_main(module: torch.nn.Module) -> bool:
-    return any(type(part).__module__ == "__main__" for part in module.modules())
-
-
-def _pack(folder: Path, attempt: Attempt, *, source: str, seed: int, name: str) -> Package:
+def _pack(folder: Path, attempt: Attempt, *, source: str, seed: int) -> Package:
     """Make the package of what an attempt left in `folder`, and commit it there."""
     contents: dict[str, bytes | Path] = {
         file: folder / file

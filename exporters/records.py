@@ -5,6 +5,7 @@ A package never says which file of whose machine to run; this record does, for i
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -46,4 +47,8 @@ def recall(package: Package) -> TargetRequest:
 
 
 def _path(package: Package) -> Path:
-    return cache.folder() / "originals" / f"{package.provenance.weights_sha256}.json"
+    """Name the record after the weights and what made them: modules without weights are many."""
+    made = package.provenance
+    key = (made.weights_sha256, made.source, made.parameters, made.seed)
+    digest = hashlib.sha256(msgspec.json.encode(key, order="sorted")).hexdigest()
+    return cache.folder() / "originals" / f"{digest[:32]}.json"

@@ -16,12 +16,12 @@ _MAX_ELEMENTS = 4 << 20
 def sizes_to_try(
     dims: Mapping[str, Dim], example: Mapping[str, int], *, elements: int
 ) -> tuple[list[dict[str, int]], list[str]]:
-    """Choose size combinations, and say which ends of a range were too large to try.
+    """Choose size combinations, and say which sizes were too large to try.
 
     Every dimension takes 1, the example's size, the next one, a large one, and both ends of its
     range, the others staying at the example's; then all go to their lowest and to a large one
-    together. `elements` is the number of elements in the example's inputs: combinations of over
-    four million elements, or 64 times the example's where that is more, are cut down and told.
+    together. `elements` is the number of elements in the example's inputs: a size that would take
+    them over four million, or 64 times the example's where that is more, is cut down and told.
     """
     if not dims:
         return [{}], []
@@ -31,18 +31,18 @@ def sizes_to_try(
     tried = [start]
     largest: dict[str, int] = {}
     for name, dim in dims.items():
-        room = max(example[name], cap * example[name] // max(elements, 1))
-        high = room if dim.high is None else dim.high
-        if dim.high is not None and dim.high > room:
+        room = cap * example[name] // max(elements, 1)
+        large = max(_LARGE, 2 * example[name] + 1)
+        wanted = {1, example[name] + 1, large, dim.low, dim.high or 1}
+        allowed = {size for size in wanted if size >= dim.low and size <= (dim.high or size)}
+        cut = [size for size in allowed if size > room]
+        if cut:
             notes.append(
-                f"{name} was verified up to {room} of {dim.high}: larger is too large here"
+                f"{name} was verified up to {room} and not at {max(cut)}: larger inputs than "
+                f"{cap:,} elements are not tried"
             )
-        top = min(high, room)
-        large = min(max(_LARGE, 2 * example[name] + 1), top)
-        ends = [dim.low, top] if dim.high is not None else [dim.low]
-        sizes = {1, example[name] + 1, large, *ends}
-        largest[name] = large
-        tried += [{**start, name: size} for size in sorted(sizes) if dim.low <= size <= top]
+        largest[name] = min(large, dim.high or large, room)
+        tried += [{**start, name: size} for size in sorted({min(s, room) for s in allowed})]
     tried.append({name: dim.low for name, dim in dims.items()})
     if elements * math.prod(largest[n] / example[n] for n in dims) <= cap:
         tried.append(largest)
@@ -65,15 +65,29 @@ def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Arr
         return np.asarray(generator.random(like.shape) < 0.5)
     if like.size == 0:
         return like
-    wide = like.astype(np.float64) if like.dtype.kind not in "iu" else like
+    if like.dtype.kind in "iu":
+        low, high = _whole_range(spec, like)
+        whole = generator.integers(low, high, like.shape, like.dtype.type, endpoint=True)
+        return np.asarray(whole, like.dtype)
+    wide = like.astype(np.float64)
     finite = wide[np.isfinite(wide)]
-    low, high = spec.values or (
+    lowest, highest = spec.values or (
         (finite.min().item(), finite.max().item()) if finite.size else (0.0, 1.0)
     )
-    if like.dtype.kind in "iu":
-        whole = generator.integers(int(low), int(high), size=like.shape, endpoint=True)
-        return np.asarray(whole, like.dtype)
-    return np.asarray(low + (high - low) * generator.random(like.shape), like.dtype)
+    share = generator.random(like.shape)
+    # Not low + share x (high - low): the difference of the largest numbers is infinite.
+    values = np.asarray(lowest * (1 - share) + highest * share).astype(like.dtype)
+    # Rounding to a narrower type may step over an end.
+    outside = (values.astype(np.float64) < lowest) | (values.astype(np.float64) > highest)
+    return np.asarray(np.where(outside, like, values))
+
+
+def _whole_range(spec: TensorSpec, like: Array) -> tuple[int, int]:
+    """Return the whole numbers that bound the input's range, within what its type holds."""
+    if spec.values is None:
+        return int(like.min()), int(like.max())
+    limits = np.iinfo(like.dtype)
+    return max(math.ceil(spec.values[0]), limits.min), min(math.floor(spec.values[1]), limits.max)
 
 
 def in_words(sizes: Mapping[str, int]) -> str:

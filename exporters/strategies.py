@@ -5,7 +5,7 @@ next one in the same process.
 from __future__ import annotations
 
 import logging
-import re
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,11 +19,13 @@ import torch
 from edgekit import cache
 from edgekit.errors import DimensionLost, ExportFailed, OpsetUnavailable
 from edgekit.tensors import Dim
+from exporters.blame import first_cause, users_line
 from exporters.original import Original
 
 EXTERNAL_DATA_BYTES = 1_900_000_000
 """Above this a model's weights lie beside it: a protobuf message stops at 2 GB."""
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+SMALL_BYTES = 1024
+"""What never lies beside it: ONNX Runtime reads shapes and axes out of the model alone."""
 
 
 def dynamo(
@@ -44,26 +46,11 @@ def dynamo(
         opset: the version of ONNX's operators that must come out.
 
     Raises:
-        ExportFailed: torch could not export the module.
-        DimensionLost: a dimension became static, or another than was asked for.
+        ExportFailed: torch could not export the module, or not for the whole of a range.
+        DimensionLost: a dimension became static.
         OpsetUnavailable: torch gave another opset.
     """
     args, kwargs = original.arguments(example)
-    dims = {
-        dim.name: torch.export.Dim(dim.name, min=dim.low, max=dim.high)
-        for shape in shapes.values()
-        for dim in shape
-        if isinstance(dim, Dim)
-    }
-    per_input = [
-        {axis: dims[d.name] for axis, d in enumerate(shapes[name]) if isinstance(d, Dim)}
-        for name in original.input_names
-    ]
-    dynamic = (
-        dict(zip(original.keys, per_input, strict=True))
-        if original.by_keyword
-        else tuple(per_input)
-    )
     with _quiet_exporter():
         try:
             program = torch.onnx.export(
@@ -72,7 +59,7 @@ def dynamo(
                 kwargs=kwargs or None,
                 dynamo=True,
                 opset_version=opset,
-                dynamic_shapes=dynamic if dims else None,
+                dynamic_shapes=_dynamic_shapes(original, shapes),
                 input_names=original.input_names,
                 output_names=original.output_names,
                 verbose=False,
@@ -81,10 +68,31 @@ def dynamo(
         except Exception as error:  # the exporter lets through whatever happens below it
             raise _failure(error, label) from error
     assert program is not None
+    assert program.exported_program is not None
     model: onnx_ir.Model = program.model
     _check_opset(model, opset)
-    _check_dimensions(model, shapes)
+    _check_dimensions(model, shapes, label)
+    _check_ranges(program.exported_program, model, shapes, label)
     return model
+
+
+def _dynamic_shapes(original: Original, shapes: Mapping[str, tuple[int | Dim, ...]]) -> Any:
+    """Say torch which axes are dynamic, in the form in which the module is called."""
+    dims = {
+        dim.name: torch.export.Dim(dim.name, min=dim.low, max=dim.high)
+        for shape in shapes.values()
+        for dim in shape
+        if isinstance(dim, Dim)
+    }
+    if not dims:
+        return None
+    per_input = [
+        {axis: dims[d.name] for axis, d in enumerate(shapes[name]) if isinstance(d, Dim)}
+        for name in original.input_names
+    ]
+    if original.by_keyword:
+        return dict(zip(original.keys, per_input, strict=True))
+    return tuple(per_input)
 
 
 def save(model: onnx_ir.Model, path: Path, *, name: str, external_data: bool) -> tuple[str, ...]:
@@ -99,27 +107,23 @@ def save(model: onnx_ir.Model, path: Path, *, name: str, external_data: bool) ->
         value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value
     )
     beside = f"{path.name}.data" if external_data or size > EXTERNAL_DATA_BYTES else None
-    onnx_ir.save(
-        model, path, external_data=beside, size_threshold_bytes=0 if external_data else 1024
-    )
+    onnx_ir.save(model, path, external_data=beside, size_threshold_bytes=SMALL_BYTES)
     return (beside,) if beside and (path.parent / beside).exists() else ()
 
 
 def _strip(model: onnx_ir.Model) -> None:
-    model.doc_string = None
-    model.metadata_props.clear()
     functions = list(model.functions.values())
-    noted: list[Any] = [model.graph, *functions]
-    for graph in (model.graph, *(function.graph for function in functions)):
-        noted += [graph, *graph.inputs, *graph.initializers.values()]
-        for node in onnx_ir.traversal.RecursiveGraphIterator(graph):
-            noted += [node, *node.outputs]
-    for value in model.graph.initializers.values():
-        if value.const_value is not None:
-            noted.append(value.const_value)
+    noted: list[Any] = [model, *functions]
+    for outermost in (model.graph, *(function.graph for function in functions)):
+        for graph in (outermost, *outermost.subgraphs()):
+            values = list(graph.initializers.values())
+            noted += [graph, *graph.inputs, *values, *(v.const_value for v in values)]
+            for node in graph:
+                noted += [node, *node.outputs]
     for thing in noted:
-        thing.doc_string = None
-        thing.metadata_props.clear()
+        if thing is not None:
+            thing.doc_string = None
+            thing.metadata_props.clear()
 
 
 def _check_opset(model: onnx_ir.Model, opset: int) -> None:
@@ -128,57 +132,96 @@ def _check_opset(model: onnx_ir.Model, opset: int) -> None:
         raise OpsetUnavailable(asked=opset, got=got)
 
 
-def _check_dimensions(model: onnx_ir.Model, shapes: Mapping[str, tuple[int | Dim, ...]]) -> None:
+def _check_dimensions(
+    model: onnx_ir.Model, shapes: Mapping[str, tuple[int | Dim, ...]], label: str
+) -> None:
     """Compare the dimensions that came out with those asked for, names included."""
+    asked_names = {dim.name for shape in shapes.values() for dim in shape if isinstance(dim, Dim)}
     found = {value.name: value for value in model.graph.inputs}
     for name, shape in shapes.items():
         value = found.get(name)
         if value is None or value.shape is None:
-            # An input that the module never reads is dropped by the exporter.
-            raise DimensionLost(tensor=name, axis=0, asked="an input", got="nothing: it is unused")
+            raise ExportFailed(target=label, problem=f"torch left its input {name} out")
         for axis, dim in enumerate(shape):
             got = value.shape[axis]
             text = str(got) if isinstance(got, int) else str(got.value)
-            if text != (dim.name if isinstance(dim, Dim) else str(dim)):
-                raise DimensionLost(tensor=name, axis=axis, asked=str(dim), got=text)
+            if text == (dim.name if isinstance(dim, Dim) else str(dim)):
+                continue
+            if isinstance(dim, Dim) and text in asked_names:
+                raise ExportFailed(
+                    target=label,
+                    problem=f"its code needs the dimensions {text} and {dim.name} to be equal; "
+                    f"give axis {axis} of {name} the name {text} too",
+                )
+            raise DimensionLost(tensor=name, axis=axis, asked=str(dim), got=text)
+
+
+def _check_ranges(
+    program: torch.export.ExportedProgram,
+    model: onnx_ir.Model,
+    shapes: Mapping[str, tuple[int | Dim, ...]],
+    label: str,
+) -> None:
+    """Compare the ranges that what was exported holds for with those asked for.
+
+    Where the module's code takes one way up to a size and another beyond, torch exports the way
+    that the example took and narrows the range, without a word.
+    """
+    nodes = {node.name: node for node in program.graph.nodes}
+    for value, node_name in zip(
+        model.graph.inputs, program.graph_signature.user_inputs, strict=True
+    ):
+        if value.name is None or not isinstance(node_name, str):
+            continue
+        traced = nodes[node_name].meta["val"].shape
+        for dim, size in zip(shapes[value.name], traced, strict=True):
+            held = None if isinstance(size, int) else program.range_constraints.get(size.node.expr)
+            if not isinstance(dim, Dim) or held is None:
+                continue
+            # torch's own infinity is larger than every size and is no whole number.
+            high = int(held.upper) if held.upper < sys.maxsize else None
+            low = max(int(held.lower), dim.low)
+            if low > dim.low or (high is not None and (dim.high is None or high < dim.high)):
+                raise ExportFailed(
+                    target=label,
+                    problem=f"its code takes another way outside {Dim(dim.name, low, high)}, and "
+                    f"{dim} was asked for; ask for that range, or make the code the same at every "
+                    "size",
+                )
 
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Keep the exporter's remarks about itself out of the user's sight."""
-    noisy = logging.getLogger("torch.onnx")
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)
+    noisy = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in noisy]
+    for logger in noisy:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore")
             yield
     finally:
-        noisy.setLevel(level)
+        for logger, level in zip(noisy, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _failure(error: BaseException, label: str) -> Exception:
+_CAUSES = {
+    "GuardOnDataDependentSymNode": "its code decides by the value of a tensor, which an export "
+    "can't follow; choose with torch.where, or with torch.cond",
+}
+"""What torch's exceptions mean, where their own words are for torch's developers."""
+
+
+def _failure(error: BaseException, label: str) -> ExportFailed:
     """Find the first cause, and the line of the user's code that torch blames."""
-    report = "".join(traceback.format_exception(error))
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    frames = [
-        (file, line)
-        for file, line in _FRAME.findall(str(cause) + report)
-        if "site-packages" not in file
-        and "/lib/python" not in file
-        and not file.startswith("<")
-        and "/exporters/" not in file
-        and "/edgekit/" not in file
-    ]
-    where = ":".join(frames[-1]) if frames else ""
+    cause = first_cause(error)
+    kind = type(cause).__name__
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    problem = " ".join(lines[:2])[:400] or type(cause).__name__
+    problem = f"{kind}: {' '.join(lines[:2])[:400]}" if lines else kind
     return ExportFailed(
         target=label,
-        problem=f"{type(cause).__name__}: {problem}",
-        where=where,
-        report=cache.store_report("export", report),
+        problem=_CAUSES.get(kind, problem),
+        where=users_line(error),
+        report=cache.store_report("export", "".join(traceback.format_exception(error))),
     )

@@ -3,21 +3,23 @@
 The bound is made from the original itself: it is run in its own precision and in double, and the
 exported model may lie ten times as far from the double answer as the original does, or ten times
 eight units in the last place of the output's largest value where the original is closer than that.
-A module that can't run in double is compared with its own answer instead.
+A module that can't run in double is compared with its own answer instead: a hundred-thousandth of
+the largest value (eight units in the last place, where the type is that coarse) and a thousandth of
+the element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
-from edgekit.errors import FactoryFailed, VerificationFailed
+from edgekit.errors import EdgekitError, FactoryFailed, RunFailed, VerificationFailed
 from edgekit.metrics import Closeness, closeness, within
 from edgekit.package.values import OutputCloseness, Tolerance, Verification
-from edgekit.tensors import Array, Feed, Signature, resize
+from edgekit.tensors import Array, Feed, Signature, TensorSpec, resize
+from exporters.blame import users_line
 from exporters.original import Original, to_numpy, to_torch
 from exporters.sizes import drawn, in_words
 
@@ -29,7 +31,10 @@ RULE_DOUBLE = (
     "|exported - original in double| <= 10 x max(|original - original in double|, "
     "8 eps x largest value)"
 )
-RULE_SINGLE = "|exported - original| <= 1e-5 x largest value + 1e-3 x |original|"
+RULE_SINGLE = (
+    "|exported - original| <= max(1e-5, 8 eps) x largest value + 1e-3 x |original|, because the "
+    "module can't run in double"
+)
 DRAWS = 2
 
 
@@ -84,66 +89,118 @@ def verify(
             bound; names the output, the sizes and the difference.
         FactoryFailed: the original itself fails at a size inside its stated range.
     """
-    double = original.in_double()
-    worst: dict[str, _Worst] = {}
+    held = _Comparison(original, exported, signature, tolerance)
     tried = []
-    rule = RULE_DOUBLE
     for combination in sizes:
         tried.append(combination)
         resized = resize(signature, example, combination)
         for draw in range(DRAWS):
             feed = resized if draw == 0 else drawn(signature, resized, seed=seed + draw)
-            rule = _compare(original, double, exported, feed, combination, tolerance, worst, rule)
-    for case_feed in real:
-        rule = _compare(original, double, exported, case_feed, {}, tolerance, worst, rule)
-    if tolerance is not None:
-        rule = f"|exported - original| <= {tolerance:g} x largest value (asked for)"
-    closenesses = tuple(entry.result(output) for output, entry in worst.items())
-    return closenesses, Verification(sizes=tuple(tried), draws=DRAWS, rule=rule)
+            held.add(feed, where=in_words(combination))
+    for index, case_feed in enumerate(real):
+        held.add(case_feed, where=f"evaluation case {index}")
+    verification = Verification(sizes=tuple(tried), draws=DRAWS, rule=held.rule())
+    return held.closenesses(), verification
 
 
-def _compare(
-    original: Original,
-    double: Original | None,
-    exported: Callable[[Feed], Mapping[str, Array]],
-    feed: Feed,
-    sizes: Mapping[str, int],
-    tolerance: float | None,
-    worst: dict[str, _Worst],
-    rule: str,
-) -> str:
-    where = in_words(sizes)
-    expected = answers(original, feed, where=where)
-    precise = _in_double(double, feed)
-    got = exported(feed)
-    for output, array in expected.items():
-        reference = array if precise is None else precise.get(output, array)
-        bound, told = _bound(array, reference, exact=precise is not None, tolerance=tolerance)
-        _hold(output, where, got.get(output), array, reference, bound)
-        worst.setdefault(output, _Worst()).add(closeness(got[output], reference), told)
-    return rule if precise is not None else RULE_SINGLE
+class _Comparison:
+    """What exported model and original are compared by, and how far apart they came so far."""
+
+    def __init__(
+        self,
+        original: Original,
+        exported: Callable[[Feed], Mapping[str, Array]],
+        signature: Signature,
+        tolerance: float | None,
+    ) -> None:
+        self._original = original
+        self._double = original.in_double()
+        self._exported = exported
+        self._specs = {spec.name: spec for spec in signature.outputs}
+        self._tolerance = tolerance
+        self._all_in_double = True
+        self._worst: dict[str, _Worst] = {}
+
+    def add(self, feed: Feed, *, where: str) -> None:
+        """Compare the answers to one feed, and raise if any output is not the original's."""
+        expected = answers(self._original, feed, where=where)
+        precise = _in_double(self._double, feed)
+        try:
+            got = self._exported(feed)
+        except RunFailed as error:
+            raise VerificationFailed(
+                output=", ".join(expected), sizes=where, problem=error.facts["problem"]
+            ) from error
+        for output, array in expected.items():
+            exact = precise.get(output)
+            if exact is not None and exact.shape != array.shape:
+                exact = None
+            self._all_in_double &= exact is not None or array.dtype.kind in "biu"
+            reference, bound, told = _bound(array, exact, self._tolerance)
+            _hold(output, where, got.get(output), array, reference, bound, self._specs.get(output))
+            self._worst.setdefault(output, _Worst()).add(closeness(got[output], reference), told)
+
+    def closenesses(self) -> tuple[OutputCloseness, ...]:
+        return tuple(entry.result(output) for output, entry in self._worst.items())
+
+    def rule(self) -> str:
+        if self._tolerance is not None:
+            return f"|exported - original| <= {self._tolerance:g} x largest value (asked for)"
+        return RULE_DOUBLE if self._all_in_double else RULE_SINGLE
 
 
-def answers(original: Original, feed: Feed, *, where: str) -> dict[str, Array]:
-    """Run the original on a feed.
+def answers(original: Original, feed: Feed, *, where: str = "") -> dict[str, Array]:
+    """Run the original on a feed; `where` says at which sizes, other than the example's.
 
     Raises:
-        FactoryFailed: it raises; the sentence says at which sizes.
+        FactoryFailed: it raises.
     """
     tensors = {name: to_torch(array) for name, array in feed.items()}
     try:
         return {name: to_numpy(t) for name, t in original(tensors).items()}
+    except EdgekitError:
+        raise
     except Exception as error:  # the user's forward may raise anything
+        problem = f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        narrower = (
+            ". If it is not meant to run at that size, narrow the range: "
+            "--dynamic INPUT=name:LOW..HIGH"
+        )
         raise FactoryFailed(
-            target=f"The original module at {where}",
-            problem=f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}. If it "
-            "is not meant to run at that size, narrow the range: --dynamic INPUT=name:LOW..HIGH",
+            target=f"The original module at {where}" if where else "The original module",
+            problem=problem + (narrower if where else ""),
+            where=users_line(error),
         ) from error
 
 
-def _in_double(double: Original | None, feed: Feed) -> dict[str, Array] | None:
+def refuse_unsteady(original: Original, feed: Feed, first: Mapping[str, Array]) -> None:
+    """Refuse an original that answers `feed` otherwise than it did the `first` time.
+
+    Raises:
+        FactoryFailed: it does.
+    """
+    for output, array in answers(original, feed).items():
+        before = first[output]
+        if array.shape != before.shape:
+            problem = f"{output} has the shape {list(before.shape)} and then {list(array.shape)}"
+        else:
+            _, bound, _ = _bound(before, None, None)
+            mismatch = within(array, before, absolute=bound, relative=0.0)
+            if mismatch is None:
+                continue
+            problem = f"{output}: {mismatch}"
+        raise FactoryFailed(
+            target="The original module",
+            problem="answers the same input differently from call to call: it draws random "
+            "numbers, or keeps something between calls, and an exported model can do neither "
+            f"({problem})",
+        )
+
+
+def _in_double(double: Original | None, feed: Feed) -> dict[str, Array]:
+    """Run the original in double; empty where it can't run so."""
     if double is None:
-        return None
+        return {}
     tensors = {
         name: tensor.double() if tensor.is_floating_point() else tensor
         for name, tensor in ((name, to_torch(array)) for name, array in feed.items())
@@ -151,27 +208,40 @@ def _in_double(double: Original | None, feed: Feed) -> dict[str, Array] | None:
     try:
         return {name: to_numpy(t) for name, t in double(tensors).items()}
     except Exception:  # a module that fixes a type inside raises whatever its operators raise
-        return None
+        return {}
 
 
 def _bound(
-    array: Array, reference: Array, *, exact: bool, tolerance: float | None
-) -> tuple[Array | float, Tolerance]:
-    """Return the allowed distance of each element, and what a check elsewhere may allow."""
+    array: Array, exact: Array | None, tolerance: float | None
+) -> tuple[Array, Array | float, Tolerance]:
+    """Choose what to compare with, and how far each element may be from it.
+
+    `array` is the original's answer and `exact` its answer in double, if it has one. Returns the
+    reference, the bound of each element, and what a check on another device may allow.
+    """
     if array.dtype.kind in "biu" or array.size == 0:
-        return 0.0, Tolerance(0.0, 0.0)
-    wide, precise = array.astype(np.float64), reference.astype(np.float64)
+        return array, 0.0, Tolerance(0.0, 0.0)
+    wide = array.astype(np.float64)
     finite = np.abs(wide[np.isfinite(wide)])
     largest = float(finite.max()) if finite.size else 0.0
+    if exact is not None:
+        # What overflows in the original's own precision must overflow in the exported model too.
+        precise = exact.astype(np.float64)
+        usable = np.isfinite(wide) & np.isfinite(precise)
+        reference = np.where(usable, precise, wide)
+    else:
+        usable, reference = np.isfinite(wide), wide
     if tolerance is not None:
-        return tolerance * largest, Tolerance(tolerance * largest, 0.0)
-    if not exact:
-        bound = SHARE_OF_LARGEST * largest + RELATIVE * np.abs(wide)
-        return bound, Tolerance(SHARE_OF_LARGEST * largest, RELATIVE)
-    with np.errstate(invalid="ignore"):
-        own = np.nan_to_num(np.abs(wide - precise), nan=0.0, posinf=0.0)
-    bound = FACTOR * np.maximum(own, UNITS * _eps(array) * largest)
-    return bound, Tolerance(float(np.max(bound)), 0.0)
+        return reference, tolerance * largest, Tolerance(tolerance * largest, 0.0)
+    units = UNITS * _eps(array)
+    size = np.where(usable, wide, 0.0)
+    if exact is None:
+        share = max(SHARE_OF_LARGEST, units)
+        bound = share * largest + RELATIVE * np.abs(size)
+        return reference, bound, Tolerance(share * largest, RELATIVE)
+    own = np.abs(size - np.where(usable, reference, 0.0))
+    bound = FACTOR * np.maximum(own, units * largest)
+    return reference, bound, Tolerance(float(np.max(bound)), 0.0)
 
 
 def _eps(array: Array) -> float:
@@ -181,7 +251,13 @@ def _eps(array: Array) -> float:
 
 
 def _hold(
-    output: str, where: str, got: Any, array: Array, reference: Array, bound: Array | float
+    output: str,
+    where: str,
+    got: Array | None,
+    array: Array,
+    reference: Array,
+    bound: Array | float,
+    spec: TensorSpec | None,
 ) -> None:
     def fail(problem: str) -> VerificationFailed:
         return VerificationFailed(output=output, sizes=where, problem=problem)
@@ -192,13 +268,10 @@ def _hold(
         raise fail(f"its shape is {list(got.shape)} and the original's is {list(array.shape)}")
     if got.dtype != array.dtype:
         raise fail(f"its type is {got.dtype.name} and the original's is {array.dtype.name}")
-    if array.dtype.kind in "biu":
-        mismatch = within(got, array, absolute=0.0, relative=0.0)
-    else:
-        # What overflows in the original's own precision must overflow in the exported model too.
-        own = array.astype(np.float64)
-        held = np.where(np.isfinite(own), reference.astype(np.float64), own)
-        mismatch = within(got, held, absolute=bound, relative=0.0)
+    for axis, dim in enumerate(spec.shape if spec is not None else ()):
+        if isinstance(dim, int) and got.shape[axis] != dim:
+            raise fail(f"axis {axis} is said to be {dim} at any size and is {got.shape[axis]}")
+    mismatch = within(got, reference, absolute=bound, relative=0.0)
     if mismatch is not None:
         allowed = bound if isinstance(bound, float) else float(bound[mismatch.index])
         raise fail(f"{mismatch} (allowed: {allowed:.3g})")

@@ -58,7 +58,7 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
     "onnxscript": {"exporters": ALL},
     "torch": {"exporters": ALL},
     "mlxtend": {"exporters": ALL},
-    "ml_dtypes": {"runtime": LATE, "package": LATE, "exporters": ALL},  # bfloat16, where installed
+    "ml_dtypes": {"root": LATE, "runtime": LATE, "exporters": ALL},  # bfloat16, where installed
     "safetensors": {"package": LATE, "exporters": ALL},
     "psutil": {"measure": ALL},
     "click": {"cli": ALL},

@@ -7,41 +7,32 @@ ONNX Runtime's graph optimizations, and everything made from it is measured agai
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from edgekit.errors import EdgekitError, ModelFileError
+from edgekit.errors import ModelFileError, NotFound
 from edgekit.graph.summary import external_files, precision_of, summarize
-from edgekit.measure.packages import made_up
-from edgekit.metrics import closeness, within
+from edgekit.measure.trials import DRAWS, Trials, rule, run_trials
 from edgekit.package import cases as case_files
-from edgekit.package import commit
+from edgekit.package import commit, manifest
 from edgekit.package.values import (
     CaseFile,
     Graph,
     GraphFacts,
-    OutputCloseness,
     Package,
     Provenance,
-    SessionChoice,
-    Tolerance,
     Variant,
     Verification,
 )
-from edgekit.tensors import Array, Case, Signature, dim_sizes, dynamic_dims
-from edgekit.workers import Call, Worker
 
 GRAPH = "model"
-SIZES = (1, 2, 5)
-DRAWS = 2
-SHARE_OF_LARGEST = 1e-5
-RELATIVE = 1e-3
-RULE = (
-    "|optimized by ONNX Runtime - as stored| <= 1e-5 x largest value + 1e-3 x |as stored|, "
-    "on made-up values"
-)
+_REFERENCE = "reference.safetensors"
 _WALL_S = 600.0
+_CHUNK = 4 << 20
+_FLAT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+"""What a file of a package may be called: see `edgekit.package.manifest`."""
 
 
 def adopt(
@@ -56,162 +47,109 @@ def adopt(
         wall_s: how long one run of the model may take.
 
     Raises:
-        ModelFileError: it is no valid model, ONNX Runtime refuses it, it draws random numbers, or
-            it can be run at no size that was tried.
+        NotFound: there is no such file.
+        ModelFileError: it is no valid model, ONNX Runtime refuses it, it answers otherwise from
+            call to call, it can be run at no size that was tried, or its external data can't lie
+            in a package.
         WouldOverwrite, StorageError: the output can't be written.
         MissingExtra: `onnx` is not installed.
     """
-    facts = summarize(model)
-    precision = precision_of(model)
+    if not model.is_file():
+        raise NotFound(path=str(model), expected="an .onnx file")
+    # Before `summarize`, which has onnx look for the external data wherever its paths lead.
     beside = external_files(model)
+    precision = precision_of(model)
+    file = f"{precision}.onnx"
+    _refuse_names(model, beside, taken=(file, _REFERENCE, manifest.NAME))
+    facts = summarize(model)
     with commit.new_package(output, overwrite=overwrite) as folder:
-        file = f"{precision}.onnx"
         with commit.storage_errors(output):
             shutil.copyfile(model, folder / file)
             for name in beside:
                 shutil.copyfile(model.parent / name, folder / name)
-        signature, cases, closenesses, sizes = _recorded(folder / file, wall_s)
-        reference = CaseFile(
-            file="reference.safetensors",
-            name="made-up values",
-            split="reference",
-            cases=len(cases),
-            content_sha256=case_files.content_sha256_of_all(cases),
-            synthetic=True,
+        trials = run_trials(folder / file, precision, name=str(model), wall_s=wall_s)
+        files = (file, *beside)
+        package = _package(
+            model, precision, facts, trials, files=files, sha256=_sha256(folder, files)
         )
-        package = _package(model, file, beside, precision, facts, signature, closenesses, sizes)
-        contents: dict[str, bytes | Path] = {name: folder / name for name in (file, *beside)}
-        contents[reference.file] = case_files.encode(cases)
-        return commit.commit(folder, _with_reference(package, reference), contents)
+        contents: dict[str, bytes | Path] = {name: folder / name for name in files}
+        contents[_REFERENCE] = case_files.encode(trials.cases)
+        return commit.commit(folder, package, contents)
+
+
+def package_name(model: Path) -> str:
+    """Name the package after its file, in the characters that such a name may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", model.stem).strip("-._") or "model"
+
+
+def _refuse_names(model: Path, beside: Sequence[str], *, taken: Sequence[str]) -> None:
+    """Refuse external data that can't lie in a package under the name that the model gives it."""
+    for name in beside:
+        if not _FLAT_NAME.fullmatch(name) or name in taken:
+            raise ModelFileError(
+                path=str(model),
+                problem=f"its external data is in {name!r}, which can't be the name of a file in a "
+                "package: save it again with its data in one file beside it, called after the "
+                "model in letters, digits, dots, hyphens and underscores",
+            )
+        if not (model.parent / name).is_file():
+            raise ModelFileError(
+                path=str(model), problem=f"its external data {name} is not there beside it"
+            )
 
 
 def _package(
     model: Path,
-    file: str,
-    beside: list[str],
     precision: str,
     facts: GraphFacts,
-    signature: Signature,
-    closenesses: tuple[OutputCloseness, ...],
-    sizes: tuple[dict[str, int], ...],
+    trials: Trials,
+    *,
+    files: tuple[str, ...],
+    sha256: str,
 ) -> Package:
     return Package(
-        name=model.stem,
-        graphs=(Graph(GRAPH, signature),),
+        name=package_name(model),
+        graphs=(Graph(GRAPH, trials.signature),),
         variants=(
             Variant(
                 name=precision,
                 graph=GRAPH,
-                model=file,
-                files=tuple(beside),
+                model=files[0],
+                files=files[1:],
                 precision=precision,
                 facts=facts,
-                closeness=closenesses,
+                closeness=trials.closeness,
             ),
         ),
         provenance=Provenance(
             source=model.name,
             original="onnx",
             strategy="adopted",
-            weights_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
-            verification=Verification(sizes=sizes, draws=DRAWS, rule=RULE),
+            weights_sha256=sha256,
+            verification=Verification(sizes=trials.sizes, draws=DRAWS, rule=rule(precision)),
             notes=(
                 "adopted as it was: its original is this .onnx file, not a PyTorch module",
                 "reference cases are made-up values",
+                *(f"it does not run at every size; {refusal}" for refusal in trials.refusals),
             ),
         ),
         files={},
+        reference=CaseFile(
+            file=_REFERENCE,
+            name="made-up values",
+            split="reference",
+            cases=len(trials.cases),
+            content_sha256=case_files.content_sha256_of_all(trials.cases),
+            synthetic=True,
+        ),
     )
 
 
-def _with_reference(package: Package, reference: CaseFile) -> Package:
-    import msgspec
-
-    return msgspec.structs.replace(package, reference=reference)
-
-
-def _recorded(
-    model: Path, wall_s: float
-) -> tuple[Signature, list[Case], tuple[OutputCloseness, ...], tuple[dict[str, int], ...]]:
-    """Run the file as it stands and as it will be run, at several sizes, and compare the two."""
-    with _worker(model, wall_s) as stored, _worker(model, wall_s) as optimized:
-        signature = stored.open(_call(model, SessionChoice(graph_level="disabled"))).signature
-        optimized.open(_call(model, SessionChoice()))
-        cases: list[Case] = []
-        sizes: list[dict[str, int]] = []
-        worst: dict[str, OutputCloseness] = {}
-        refusals: list[str] = []
-        for size in SIZES if dynamic_dims(signature) else (1,):
-            for draw in range(DRAWS):
-                feed = made_up(signature, size=size, seed=draw)
-                try:
-                    expected = stored.run(feed).outputs
-                except EdgekitError as error:
-                    refusals.append(f"at size {size}: {error}")
-                    break
-                _refuse_random(model, expected, stored.run(feed).outputs)
-                _compare(model, optimized.run(feed).outputs, expected, worst)
-                cases.append(Case(feed, expected))
-            else:
-                sizes.append(dim_sizes(signature, feed))
-    if not cases:
-        raise ModelFileError(
-            path=str(model), problem=f"it could not be run on made-up values {refusals[0]}"
-        )
-    return signature, cases, tuple(worst.values()), tuple(sizes)
-
-
-def _compare(
-    model: Path,
-    got: dict[str, Array],
-    expected: dict[str, Array],
-    worst: dict[str, OutputCloseness],
-) -> None:
-    import numpy as np
-
-    for output, array in expected.items():
-        finite = np.abs(array[np.isfinite(array)].astype(np.float64))
-        absolute = SHARE_OF_LARGEST * float(finite.max()) if finite.size else 0.0
-        off = within(got[output], array, absolute=absolute, relative=RELATIVE)
-        if off is not None:
-            raise ModelFileError(
-                path=str(model),
-                problem=f"ONNX Runtime's optimizations change the answer of {output}: {off}",
-            )
-        distance = closeness(got[output], array)
-        before = worst.get(output)
-        worst[output] = OutputCloseness(
-            output=output,
-            max_abs_error=max(distance.max_abs_error, before.max_abs_error if before else 0.0),
-            max_rel_error=max(distance.max_rel_error, before.max_rel_error if before else 0.0),
-            cosine=min(distance.cosine, before.cosine if before else 1.0),
-            sqnr_db=distance.sqnr_db
-            if before is None or before.sqnr_db is None
-            else before.sqnr_db,
-            tolerance=Tolerance(
-                max(absolute, before.tolerance.absolute if before else 0.0), RELATIVE
-            ),
-        )
-
-
-def _refuse_random(model: Path, first: dict[str, Array], second: dict[str, Array]) -> None:
-    import numpy as np
-
-    for output, array in first.items():
-        if not np.array_equal(array, second[output], equal_nan=array.dtype.kind == "f"):
-            raise ModelFileError(
-                path=str(model),
-                problem=f"its output {output} differs from call to call, so nothing can be held "
-                "against it",
-            )
-
-
-def _call(model: Path, session: SessionChoice) -> Call:
-    return Call(
-        "edgekit.runtime.runner:open_variant",
-        {"path": str(model), "variant": "portable", "session": session},
-    )
-
-
-def _worker(model: Path, wall_s: float) -> Worker:
-    return Worker(os.fspath(model), wall_s=wall_s)
+def _sha256(folder: Path, files: Sequence[str]) -> str:
+    """Hash the model with its external data: of the .onnx alone it would say nothing of those."""
+    digest = hashlib.sha256()
+    for name in files:
+        with (folder / name).open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()

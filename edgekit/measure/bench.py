@@ -1,6 +1,6 @@
 """Time candidates side by side: fresh processes, interleaved rounds, outputs checked on the way.
 
-Engines in one process disturb each other through their thread pools, a process's memory layout
+Runtimes in one process disturb each other through their thread pools, a process's memory layout
 shifts its speed, and a shared machine's speed changes by the minute. So every candidate stands in
 a worker of its own, made afresh for every start; in each round every worker has a turn, in random
 order, after the others have been quiet; and only ratios inside a round are trusted.
@@ -12,52 +12,28 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from edgekit.errors import BadValue, EdgekitError, OriginalUnavailable
-from edgekit.measure.quality import measure_quality
-from edgekit.measure.results import LeftOut, Measurement, Quality, Start
-from edgekit.metrics import Closeness, closeness, within
-from edgekit.package.values import Tolerance
-from edgekit.tensors import Array, Case, Dataset, Feed, RunFacts
+from edgekit.errors import EdgekitError, OriginalUnavailable
+from edgekit.measure.gathering import Gathered, refuse_other_answers
+from edgekit.measure.plan import Candidate, Plan, refuse_bad_plan
+from edgekit.measure.quality import Tally
+from edgekit.measure.results import LeftOut, Measurement, Start
+from edgekit.tensors import Array, Case, Dataset, Feed
 from edgekit.terms import Metric
-from edgekit.workers import Call, Worker
+from edgekit.workers import Worker, WorkerFault
+
+__all__ = ["Candidate", "Plan", "Timings", "time_candidates"]
 
 log = logging.getLogger("edgekit")
 
 QUIET_S = 0.03
 """How long the others must have been quiet: an ONNX Runtime pool spins about 20 ms."""
-MIN_STARTS, MIN_ROUNDS = 2, 1
-_WARM_UP_S = 0.15
 _MAX_WARM_UPS = 500
 _TURN_WARM_UPS = 3
 _MIN_CALLS, _MAX_CALLS = 5, 2000
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """Something to time: a label, and the call that opens it as a runner in a worker.
-
-    An `optional` one that can't be opened is left out with its reason; any other is an error.
-    `tolerance` holds, by output, how far its answers may be from the baseline's.
-    """
-
-    label: str
-    call: Call
-    size_bytes: int | None = None
-    optional: bool = False
-    tolerance: dict[str, Tolerance] = {}
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """How much to measure. `turn_s` is what one turn of one candidate should last."""
-
-    starts: int = 5
-    rounds: int = 4
-    turn_s: float = 0.1
-    wall_s: float = 600.0
-    seed: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True):
@@ -65,31 +41,6 @@ class Timings(msgspec.Struct, frozen=True):
 
     measurements: list[Measurement]
     left_out: list[LeftOut]
-
-
-class _Turns:
-    """What is gathered of one candidate over all starts."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        self.candidate = candidate
-        self.starts: list[Start] = []
-        self.facts: RunFacts | None = None
-        self.calls = 0
-        self.worst: dict[str, Closeness] = {}
-        self.mismatch = ""
-        self.quality: Quality | None = None
-
-    def measurement(self) -> Measurement:
-        assert self.facts is not None
-        return Measurement(
-            label=self.candidate.label,
-            facts=self.facts,
-            starts=self.starts,
-            size_bytes=self.candidate.size_bytes,
-            against_original=self.worst,
-            mismatch=self.mismatch,
-            quality=self.quality,
-        )
 
 
 def time_candidates(
@@ -102,7 +53,7 @@ def time_candidates(
     metric: Metric = "closeness",
     progress: Callable[[int, int], None] | None = None,
 ) -> Timings:
-    """Time all candidates on one feed; the first that can be opened is the baseline.
+    """Time all candidates on one feed; the first that isn't left out is the baseline.
 
     Args:
         candidates: the baseline first.
@@ -115,54 +66,23 @@ def time_candidates(
         progress: called with the turns done and the turns in all.
 
     Raises:
-        BadValue: fewer than two starts.
+        BadValue: fewer than two starts, or candidates of one label.
+        OriginalUnavailable: nothing is left to time.
         EdgekitError: a candidate that isn't optional failed.
     """
-    if plan.starts < MIN_STARTS or plan.rounds < MIN_ROUNDS:
-        raise BadValue(
-            what="the plan of a bench",
-            asked=f"{plan.starts} starts of {plan.rounds} rounds",
-            expected=f"at least {MIN_STARTS} starts of {MIN_ROUNDS} round",
-        )
-    shuffle = random.Random(plan.seed)
-    turns = [_Turns(candidate) for candidate in candidates]
-    left_out: list[LeftOut] = []
+    refuse_bad_plan(candidates, plan)
+    race = _Race(candidates, feed, plan, recorded, progress)
     for start in range(plan.starts):
-        with contextlib.ExitStack() as stack:
-            standing: list[tuple[_Turns, Worker, _Opening]] = []
-            for entry in shuffle.sample(turns, len(turns)):
-                worker = stack.enter_context(
-                    Worker(
-                        entry.candidate.label,
-                        wall_s=plan.wall_s,
-                        environment=entry.candidate.call.environment,
-                    )
-                )
-                try:
-                    opening = _open(worker, entry, feed, plan, recorded)
-                except EdgekitError as error:
-                    if not entry.candidate.optional or entry.starts:
-                        raise
-                    log.info("%s is left out: %s", entry.candidate.label, error)
-                    left_out.append(LeftOut(entry.candidate.label, str(error)))
-                    turns.remove(entry)
-                    worker.close()
-                else:
-                    standing.append((entry, worker, opening))
-            if not standing:
-                raise BadValue(
-                    what="a bench", asked="without candidates", expected="one that can be opened"
-                )
-            standing.sort(key=lambda one: turns.index(one[0]))
-            _rounds(standing, feed, plan, shuffle, start=start, progress=progress)
-            if start == plan.starts - 1 and evaluation is not None:
-                _evaluate(standing, evaluation, metric)
-    return Timings([entry.measurement() for entry in turns], left_out)
+        last = start == plan.starts - 1
+        race.start(evaluation if last else None, metric)
+    return Timings([entry.measurement() for entry in race.running], race.left_out)
 
 
-class _Opening(msgspec.Struct):
-    """A start while it is being measured."""
+class _Standing(msgspec.Struct):
+    """One start of one candidate: its worker, and what was measured of this start so far."""
 
+    entry: Gathered
+    worker: Worker
     import_ms: float
     load_ms: float
     first_call_ms: float
@@ -170,105 +90,162 @@ class _Opening(msgspec.Struct):
     rounds: list[list[int]]
 
 
-def _open(worker: Worker, entry: _Turns, feed: Feed, plan: Plan, recorded: Case | None) -> _Opening:
-    opened = worker.open(entry.candidate.call)
-    entry.facts = opened.facts
-    first = worker.run(feed)
-    if recorded is not None and entry.candidate.optional and not entry.starts:
-        _refuse_other_answers(entry.candidate, worker, recorded)
-    settled = worker.run(feed, calls=3, warm_ups=2)
-    call_s = max(min(settled.durations_ns), 1) / 1e9
-    # The same number of calls in every start, so that all rounds weigh alike.
-    entry.calls = entry.calls or int(min(max(plan.turn_s / call_s, _MIN_CALLS), _MAX_CALLS))
-    warm_ups = int(min(max(_WARM_UP_S / call_s, 1), _MAX_WARM_UPS))
-    warm = worker.run(feed, calls=0, warm_ups=warm_ups)
-    return _Opening(
-        import_ms=opened.import_ms,
-        load_ms=opened.load_ms,
-        first_call_ms=first.durations_ns[0] / 1e6,
-        warm_up_ns=[*settled.warm_up_ns, *settled.durations_ns, *warm.warm_up_ns],
-        rounds=[],
+class _Race:
+    """A bench on its way: who runs, who was left out, and how many turns are done."""
+
+    def __init__(
+        self,
+        candidates: list[Candidate],
+        feed: Feed,
+        plan: Plan,
+        recorded: Case | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.running = [Gathered(candidate) for candidate in candidates]
+        self.left_out: list[LeftOut] = []
+        self._feed = feed
+        self._plan = plan
+        self._recorded = recorded
+        self._progress = progress
+        self._shuffle = random.Random(plan.seed)
+        self._turns_done = 0
+        self._rounds_begun = 0
+
+    def start(self, evaluation: Dataset | None, metric: Metric) -> None:
+        """Start every candidate afresh, give each its rounds, and end them all."""
+        with contextlib.ExitStack() as stack:
+            standing: list[_Standing] = []
+            for entry in self._shuffle.sample(self.running, len(self.running)):
+                call = entry.candidate.call
+                worker = stack.enter_context(
+                    Worker(
+                        entry.candidate.label,
+                        wall_s=self._plan.wall_s,
+                        environment=call.environment,
+                    )
+                )
+                with self._leaving_out(entry, worker):
+                    standing.append(self._opened(entry, worker))
+            for _ in range(self._plan.rounds):
+                standing = self._round(standing)
+            for one in standing:
+                with self._leaving_out(one.entry, one.worker):
+                    one.entry.starts.append(_start(one))
+            if evaluation is not None:
+                self._evaluate(self._still(standing), evaluation, metric)
+
+    @contextlib.contextmanager
+    def _leaving_out(self, entry: Gathered, worker: Worker) -> Iterator[None]:
+        """Leave an optional candidate out, with all that was measured of it, where it fails."""
+        try:
+            yield
+        except (EdgekitError, WorkerFault) as error:
+            # A fault is code of edgekit's own, or whatever a module raised when it was called:
+            # the worker can't tell the two apart.
+            if not entry.candidate.optional:
+                raise
+            log.info("%s is left out: %s", entry.candidate.label, error)
+            self.left_out.append(LeftOut(entry.candidate.label, _reason(error)))
+            if entry is self.running[0]:
+                for other in self.running:
+                    other.forget_comparisons()
+            self.running.remove(entry)
+            worker.close()
+            if not self.running:
+                reasons = "; ".join(f"{left.label}: {left.reason}" for left in self.left_out)
+                raise OriginalUnavailable(reason=f"Nothing is left to time. {reasons}") from error
+
+    def _opened(self, entry: Gathered, worker: Worker) -> _Standing:
+        opened = worker.open(entry.candidate.call)
+        entry.facts = opened.facts
+        entry.first_output = opened.signature.outputs[0].name
+        first = worker.run(self._feed)
+        if self._recorded is not None and entry.candidate.optional and not entry.starts:
+            answers = worker.run(self._recorded.feed).outputs
+            refuse_other_answers(entry.candidate, answers, self._recorded)
+        settled = worker.run(self._feed, calls=3, warm_ups=2)
+        call_s = max(min(settled.durations_ns), 1) / 1e9
+        # The same number of calls in every start, so that all rounds weigh alike.
+        entry.calls = entry.calls or _times(self._plan.turn_s, call_s, _MIN_CALLS, _MAX_CALLS)
+        warm_ups = _times(self._plan.warm_up_s, call_s, 1, _MAX_WARM_UPS)
+        warm = worker.run(self._feed, calls=0, warm_ups=warm_ups)
+        return _Standing(
+            entry=entry,
+            worker=worker,
+            import_ms=opened.import_ms,
+            load_ms=opened.load_ms,
+            first_call_ms=first.durations_ns[0] / 1e6,
+            warm_up_ns=[*settled.warm_up_ns, *settled.durations_ns, *warm.warm_up_ns],
+            rounds=[],
+        )
+
+    def _round(self, standing: list[_Standing]) -> list[_Standing]:
+        """Give everyone a turn in random order, and hold the answers to the baseline's."""
+        self._rounds_begun += 1
+        outputs: dict[str, dict[str, Array]] = {}
+        order = self._shuffle.sample(standing, len(standing))
+        for place, one in enumerate(order):
+            time.sleep(QUIET_S)
+            with self._leaving_out(one.entry, one.worker):
+                timed = one.worker.run(self._feed, calls=one.entry.calls, warm_ups=_TURN_WARM_UPS)
+                one.rounds.append(timed.durations_ns)
+                one.warm_up_ns.extend(timed.warm_up_ns)
+                outputs[one.entry.candidate.label] = timed.outputs
+                self._tell(turns_left=len(self._still(order[place + 1 :])))
+        baseline, *others = self.running
+        for entry in others:
+            entry.hold(outputs[entry.candidate.label], outputs[baseline.candidate.label])
+        return self._still(standing)
+
+    def _evaluate(self, standing: list[_Standing], evaluation: Dataset, metric: Metric) -> None:
+        """Measure everyone's quality on the same cases, against labels and the original.
+
+        The original is the baseline where that is optional, as only originals are; else its
+        recorded answers stand for it, and without those the baseline does.
+        """
+        standing = sorted(standing, key=lambda one: self.running.index(one.entry))
+        log.info("measuring accuracy on %d cases", evaluation.cases)
+        for one in standing:
+            one.entry.tally = Tally(evaluation, metric=metric, output=one.entry.first_output)
+        for case in evaluation.open():
+            original = case.outputs
+            for one in self._still(standing):
+                with self._leaving_out(one.entry, one.worker):
+                    answer = one.worker.run(case.feed).outputs
+                    assert one.entry.tally is not None
+                    one.entry.tally.add(case, answer, original)
+                    if one.entry is self.running[0] and (
+                        original is None or one.entry.candidate.optional
+                    ):
+                        original = answer
+
+    def _still(self, standing: list[_Standing]) -> list[_Standing]:
+        return [one for one in standing if one.entry in self.running]
+
+    def _tell(self, *, turns_left: int) -> None:
+        self._turns_done += 1
+        if self._progress is not None:
+            rounds_left = self._plan.starts * self._plan.rounds - self._rounds_begun
+            left = turns_left + rounds_left * len(self.running)
+            self._progress(self._turns_done, self._turns_done + left)
+
+
+def _start(one: _Standing) -> Start:
+    return Start(
+        import_ms=one.import_ms,
+        load_ms=one.load_ms,
+        first_call_ms=one.first_call_ms,
+        peak_mb=one.worker.peak_mb(),
+        warm_up_ns=one.warm_up_ns,
+        rounds=one.rounds,
     )
 
 
-def _rounds(
-    standing: list[tuple[_Turns, Worker, _Opening]],
-    feed: Feed,
-    plan: Plan,
-    shuffle: random.Random,
-    *,
-    start: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    baseline = standing[0][0]
-    total = plan.starts * plan.rounds * len(standing)
-    done = start * plan.rounds * len(standing)
-    for _ in range(plan.rounds):
-        outputs: dict[str, dict[str, Array]] = {}
-        for entry, worker, opening in shuffle.sample(standing, len(standing)):
-            time.sleep(QUIET_S)
-            timed = worker.run(feed, calls=entry.calls, warm_ups=_TURN_WARM_UPS)
-            opening.rounds.append(timed.durations_ns)
-            opening.warm_up_ns.extend(timed.warm_up_ns)
-            outputs[entry.candidate.label] = timed.outputs
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        for entry, _, _ in standing[1:]:
-            _hold(entry, outputs[entry.candidate.label], outputs[baseline.candidate.label])
-    for entry, worker, opening in standing:
-        entry.starts.append(
-            Start(
-                import_ms=opening.import_ms,
-                load_ms=opening.load_ms,
-                first_call_ms=opening.first_call_ms,
-                peak_mb=worker.peak_mb(),
-                warm_up_ns=opening.warm_up_ns,
-                rounds=opening.rounds,
-            )
-        )
+def _times(whole_s: float, call_s: float, fewest: int, most: int) -> int:
+    return int(min(max(whole_s / call_s, fewest), most))
 
 
-def _hold(entry: _Turns, got: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
-    """Compare the outputs of the timed runs, in the same round, with the baseline's."""
-    for output, array in expected.items():
-        if output not in got or got[output].shape != array.shape:
-            entry.mismatch = entry.mismatch or f"{output} is missing or has another shape"
-            continue
-        distance = closeness(got[output], array)
-        worst = entry.worst.get(output)
-        if worst is None or distance.max_abs_error > worst.max_abs_error:
-            entry.worst[output] = distance
-        tolerance = entry.candidate.tolerance.get(output)
-        if tolerance is not None and not entry.mismatch:
-            # Twice: the tolerance is around the exact answer, and the baseline is inexact as well.
-            off = within(
-                got[output], array, absolute=2 * tolerance.absolute, relative=tolerance.relative
-            )
-            entry.mismatch = f"{output}: {off}" if off is not None else ""
-
-
-def _refuse_other_answers(candidate: Candidate, worker: Worker, recorded: Case) -> None:
-    answers = worker.run(recorded.feed).outputs
-    for output, expected in (recorded.outputs or {}).items():
-        tolerance = candidate.tolerance.get(output, Tolerance(0.0, 1e-3))
-        off = within(
-            answers[output], expected, absolute=tolerance.absolute, relative=tolerance.relative
-        )
-        if off is not None:
-            raise OriginalUnavailable(
-                reason=f"{candidate.label} doesn't give the answers that the package recorded of "
-                f"its original ({output}: {off}); export the package again"
-            )
-
-
-def _evaluate(
-    standing: list[tuple[_Turns, Worker, _Opening]], evaluation: Dataset, metric: Metric
-) -> None:
-    """Measure every candidate's quality on the same cases, against the labels and the baseline."""
-    original: Sequence[Mapping[str, Array]] | None = None
-    for entry, worker, _ in standing:
-        log.info("measuring %s on %d cases", entry.candidate.label, evaluation.cases)
-        answers = [worker.run(case.feed).outputs for case in evaluation.open()]
-        entry.quality = measure_quality(answers, evaluation, metric=metric, original=original)
-        original = original if original is not None else answers
+def _reason(error: Exception) -> str:
+    """Say why in one line: an error's sentence, or the last line of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if isinstance(error, WorkerFault) else " ".join(lines)) if lines else "failed"

@@ -8,9 +8,16 @@ import msgspec
 
 from edgekit.errors import NotFound
 from edgekit.graph import summary
-from edgekit.measure.results import BenchReport
-from edgekit.package import measured, reading
-from edgekit.package.values import Asset, CaseFile, GraphFacts, OutputCloseness, Provenance
+from edgekit.measure.keeping import kept
+from edgekit.package import reading
+from edgekit.package.values import (
+    Asset,
+    CaseFile,
+    GraphFacts,
+    OutputCloseness,
+    Package,
+    Provenance,
+)
 from edgekit.tensors import Signature
 
 
@@ -29,13 +36,15 @@ class InspectedVariant(msgspec.Struct, frozen=True):
 
 
 class MeasuredRow(msgspec.Struct, frozen=True):
-    """One line of what was measured on one kind of machine; p50 in ms."""
+    """One line of what was measured on one kind of machine, at which sizes; p50 in ms."""
 
     machine: str
     label: str
     p50_ms: float
     speedup: float | None
     accuracy: float | None
+    sizes: dict[str, int]
+    threads: int
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -90,7 +99,7 @@ def inspect(path: Path) -> Inspection:
             if cases is not None
         ),
         assets=package.assets,
-        measured=tuple(_measured(path)),
+        measured=tuple(_measured(path, package)),
     )
 
 
@@ -99,9 +108,8 @@ def _inspect_onnx(path: Path) -> Inspection:
         raise NotFound(path=str(path))
     facts = summary.summarize(path)
     precision = summary.precision_of(path)
-    size = path.stat().st_size + sum(
-        (path.parent / name).stat().st_size for name in summary.external_files(path)
-    )
+    beside = summary.external_files(path)
+    size = sum((path.parent / name).stat().st_size for name in (path.name, *beside))
     variant = InspectedVariant(
         name=path.stem,
         graph="model",
@@ -123,24 +131,18 @@ def _inspect_onnx(path: Path) -> Inspection:
     )
 
 
-def _measured(path: Path) -> list[MeasuredRow]:
-    rows = []
-    for key in measured.machines(path):
-        content = measured.load(path, key)
-        if content is None:
-            continue
-        try:
-            done = msgspec.json.decode(content, type=BenchReport)
-        except msgspec.DecodeError:  # written by another version: its figures can't be told
-            continue
-        rows += [
-            MeasuredRow(
-                machine=key,
-                label=row.label,
-                p50_ms=row.p50_ms.value,
-                speedup=row.speedup.value if row.speedup else None,
-                accuracy=row.accuracy.value if row.accuracy else None,
-            )
-            for row in done.rows
-        ]
-    return rows
+def _measured(path: Path, package: Package) -> list[MeasuredRow]:
+    return [
+        MeasuredRow(
+            machine=machine,
+            label=row.label,
+            p50_ms=row.p50_ms.value,
+            speedup=row.speedup.value if row.speedup else None,
+            accuracy=row.accuracy.value if row.accuracy else None,
+            sizes=report.bench.sizes,
+            threads=report.bench.threads,
+        )
+        for machine, reports in kept(path, package).items()
+        for report in reports
+        for row in report.rows
+    ]

@@ -4,13 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
+import numpy as np
 
 from edgekit import machine
+from edgekit.errors import InputError
 from edgekit.measure.results import Quality
 from edgekit.metrics import Closeness, accuracy, agreement, closeness, predictions
-from edgekit.tensors import Array, Dataset
+from edgekit.tensors import Array, Case, Dataset
 from edgekit.terms import Metric
+
+
+class Tally:
+    """Counts one candidate's answers, a case at a time, so that no answer need be kept.
+
+    Args:
+        evaluation: where the cases come from; they are added one by one.
+        metric: "top1" counts right classes as well; "closeness" measures distance alone.
+        output: the output whose last axis holds the scores of the classes.
+    """
+
+    def __init__(self, evaluation: Dataset, *, metric: Metric, output: str) -> None:
+        self._evaluation = evaluation
+        self._metric = metric
+        self._output = output
+        self._cases = 0
+        self._furthest: Closeness | None = None
+        self._named: list[int] = []
+        self._labels: list[int] = []
+        self._got: list[Array] = []
+        self._expected: list[Array] = []
+        self._compared = 0
+
+    def add(
+        self, case: Case, answer: Mapping[str, Array], original: Mapping[str, Array] | None
+    ) -> None:
+        """Count the answer to one case; `original` is what it is compared with, where known."""
+        self._cases += 1
+        if original:
+            self._furthest = furthest(closeness_of(answer, original), self._furthest)
+        if self._metric != "top1":
+            return
+        classes = predictions(answer[self._output]).reshape(-1)
+        if case.label is not None and classes.size == 1:
+            # A label names one class: where a case has many (a sequence), it says of none.
+            self._named.append(int(classes[0]))
+            self._labels.append(case.label)
+        if original and self._output in original:
+            self._compared += 1
+            self._got.append(classes)
+            self._expected.append(predictions(original[self._output]).reshape(-1))
+
+    def quality(self) -> Quality:
+        """Sum up: accuracy over the labelled cases, agreement where every case was compared.
+
+        In a case of many classes (a sequence) each position counts in the agreement.
+        """
+        complete = self._cases > 0 and self._compared == self._cases
+        return Quality(
+            dataset=self._evaluation.name,
+            cases=self._cases,
+            accuracy_key=machine.accuracy_key(machine.describe()),
+            synthetic=self._evaluation.synthetic,
+            closeness=self._furthest,
+            accuracy=accuracy(self._named, self._labels) if self._labels else None,
+            agreement=agreement(np.concatenate(self._got), np.concatenate(self._expected))
+            if complete
+            else None,
+        )
 
 
 def measure_quality(
@@ -18,6 +78,7 @@ def measure_quality(
     evaluation: Dataset,
     *,
     metric: Metric,
+    output: str,
     original: Sequence[Mapping[str, Array]] | None = None,
 ) -> Quality:
     """Judge answers against the labels and against the original's answers.
@@ -25,50 +86,39 @@ def measure_quality(
     Args:
         answers: one for each case of `evaluation`, in order.
         evaluation: the cases; their recorded outputs stand for the original where it didn't run.
-        metric: "top1" counts right classes of the first output; "closeness" measures distance.
-        original: the original's answers to the same cases; None for those of the original itself.
+        metric: "top1" counts right classes; "closeness" measures distance alone.
+        output: the output whose last axis holds the scores of the classes.
+        original: the original's answers to the same cases.
     """
-    cases = list(evaluation.open())
-    expected = original if original is not None else [case.outputs or {} for case in cases]
-    pairs = [(got, wanted) for got, wanted in zip(answers, expected, strict=True) if wanted]
-    quality = Quality(
-        dataset=evaluation.name,
-        cases=len(cases),
-        accuracy_key=machine.accuracy_key(machine.describe()),
-        synthetic=evaluation.synthetic,
-        closeness=_worst([closeness_of(got, wanted) for got, wanted in pairs]),
-    )
-    if metric != "top1":
-        return quality
-    classes = _classes(answers)
-    labels = [case.label for case in cases if case.label is not None]
-    return msgspec.structs.replace(
-        quality,
-        accuracy=accuracy(classes, labels) if len(labels) == len(classes) else None,
-        agreement=agreement(classes, _classes(expected)) if len(pairs) == len(cases) else None,
-    )
+    tally = Tally(evaluation, metric=metric, output=output)
+    for index, case in enumerate(evaluation.open()):
+        tally.add(case, answers[index], original[index] if original is not None else case.outputs)
+    return tally.quality()
 
 
 def closeness_of(got: Mapping[str, Array], expected: Mapping[str, Array]) -> Closeness:
-    """Measure all outputs of one answer, and return the furthest."""
-    found = _worst([closeness(got[name], array) for name, array in expected.items()])
+    """Measure all outputs of one answer, and return the furthest.
+
+    Raises:
+        InputError: an output is missing, or has another shape.
+    """
+    found: Closeness | None = None
+    for name, array in expected.items():
+        if name not in got:
+            raise InputError(problem=f"The answer has no output {name}, only {', '.join(got)}.")
+        found = furthest(closeness(got[name], array), found)
     assert found is not None
     return found
 
 
-def _worst(found: Sequence[Closeness]) -> Closeness | None:
-    if not found:
-        return None
-    noises = [c.sqnr_db for c in found if c.sqnr_db is not None]
+def furthest(one: Closeness, other: Closeness | None) -> Closeness:
+    """Take the worse of two distances, figure by figure."""
+    if other is None:
+        return one
+    noises = [c.sqnr_db for c in (one, other) if c.sqnr_db is not None]
     return Closeness(
-        max_abs_error=max(c.max_abs_error for c in found),
-        max_rel_error=max(c.max_rel_error for c in found),
-        cosine=min(c.cosine for c in found),
+        max_abs_error=max(one.max_abs_error, other.max_abs_error),
+        max_rel_error=max(one.max_rel_error, other.max_rel_error),
+        cosine=min(one.cosine, other.cosine),
         sqnr_db=min(noises, default=None),
     )
-
-
-def _classes(answers: Sequence[Mapping[str, Array]]) -> Array:
-    import numpy as np
-
-    return np.concatenate([predictions(dict(answer)).reshape(-1) for answer in answers])

@@ -8,6 +8,7 @@ import msgspec
 
 from edgekit.machine import Machine
 from edgekit.measure import statistics
+from edgekit.measure.plan import Plan
 from edgekit.metrics import Closeness, Estimate
 from edgekit.tensors import RunFacts
 from edgekit.terms import Metric
@@ -17,7 +18,14 @@ MB = 1e6
 
 
 class Start(msgspec.Struct, frozen=True):
-    """One fresh process: how long it took to be ready, and its rounds of durations."""
+    """One fresh process: how long it took to be ready, and its rounds of durations.
+
+    The three parts of a cold start begin when the interpreter stands: importing the runtime, or
+    torch and the original's own module; loading the model, or making the module and its weights;
+    and the first call, on arrays that are ready. The interpreter's own start isn't counted. The
+    files have been read before, in most starts, so the disk isn't either. `peak_mb` is the highest
+    resident memory of the whole process (VmHWM), in 2^20 bytes.
+    """
 
     import_ms: float
     load_ms: float
@@ -68,6 +76,7 @@ class Bench(msgspec.Struct, frozen=True):
 
     `baseline` is the label that speedups are against: the original, or, as `baseline_is` says, the
     float variant where the original could not run. `originals` are the labels of the original.
+    `batch` is how many rows a call carries. `files` holds the SHA-256 of the variants' files.
     """
 
     name: str
@@ -78,6 +87,7 @@ class Bench(msgspec.Struct, frozen=True):
     batch: int
     threads: int
     machine: Machine
+    plan: Plan
     measurements: list[Measurement]
     originals: list[str] = []
     left_out: list[LeftOut] = []
@@ -98,7 +108,11 @@ class ColdStart(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """The figures of one candidate, as a table shows them. Sizes and memory in 10^6 bytes."""
+    """The figures of one candidate, as a table shows them.
+
+    `size_mb` is in 10^6 bytes and `peak_mb` in 2^20. `cosine` and `max_abs_error` are the worst of
+    the timed runs and of the held-out cases.
+    """
 
     label: str
     is_original: bool
@@ -147,6 +161,8 @@ def _row(bench: Bench, measured: Measurement, baseline: Measurement) -> Row:
     durations = [start.rounds for start in measured.starts]
     quality = measured.quality
     worst = list(measured.against_original.values())
+    if quality is not None and quality.closeness is not None:
+        worst.append(quality.closeness)
     cold = _median_start(measured.starts)
     size_bytes = measured.size_bytes or measured.facts.weights_bytes
     peaks = [start.peak_mb for start in measured.starts if start.peak_mb is not None]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import CorruptPackage
+from edgekit.errors import BadValue, CorruptPackage
 from edgekit.package.reading import open_verified
 from edgekit.package.values import CaseFile, Package
-from edgekit.tensors import Array, Case, Dataset, Feed
+from edgekit.tensors import Array, Case, Dataset, Feed, numpy_dtype, plain
 
 _RAW = frozenset({"bfloat16"})
 
@@ -29,7 +30,7 @@ def encode(cases: Iterable[Case]) -> bytes:
     raw: dict[str, list[Any]] = {}
 
     def put(key: str, array: Any) -> None:
-        array = np.ascontiguousarray(array) if np.ndim(array) else np.asarray(array)
+        array = plain(np.asarray(array))
         if array.dtype.name in _RAW:
             raw[key] = [array.dtype.name, list(array.shape)]
             array = np.frombuffer(array.tobytes(), np.uint8)
@@ -51,6 +52,7 @@ def decode(content: bytes, *, path: str) -> list[Case]:
 
     Raises:
         CorruptPackage: it isn't such a file.
+        MissingExtra: it holds values of a type that nothing installed here can hold.
     """
     import numpy as np
     from safetensors import SafetensorError
@@ -65,19 +67,19 @@ def decode(content: bytes, *, path: str) -> list[Case]:
             array = tensors[key]
             if key in raw:
                 dtype, shape = raw[key]
-                array = np.frombuffer(array.tobytes(), np.dtype(dtype)).reshape(shape)
+                array = np.frombuffer(array.tobytes(), numpy_dtype(dtype)).reshape(shape)
             index, part, name = key.split(".", 2)
-            parts.setdefault(index, {}).setdefault(part, {})[name] = array
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            parts.setdefault(index, {"input": {}, "output": {}, "label": {}})[part][name] = array
+        return [
+            Case(
+                feed=case["input"],
+                outputs=case["output"] or None,
+                label=operator.index(case["label"][""]) if case["label"] else None,
+            )
+            for _, case in sorted(parts.items())
+        ]
+    except (SafetensorError, BadValue, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CorruptPackage(path=path, problem=f"its cases cannot be read ({error})") from error
-    return [
-        Case(
-            feed=case.get("input", {}),
-            outputs=case.get("output"),
-            label=int(case["label"][""]) if "label" in case else None,
-        )
-        for _, case in sorted(parts.items())
-    ]
 
 
 def content_sha256(feed: Feed) -> str:
@@ -85,7 +87,7 @@ def content_sha256(feed: Feed) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(feed.items()):
         digest.update(f"{name}|{array.dtype.name}|{array.shape}|".encode())
-        digest.update(array.tobytes())
+        digest.update(plain(array).tobytes())
     return digest.hexdigest()
 
 
@@ -101,7 +103,13 @@ def open_cases(folder: Path, package: Package, cases: CaseFile) -> Dataset:
     def read() -> Iterator[Case]:
         verified = open_verified(folder, cases.file, package.files[cases.file], whole=True)
         assert verified.content is not None
-        return iter(decode(verified.content, path=str(folder)))
+        found = decode(verified.content, path=str(folder))
+        if len(found) != cases.cases:
+            raise CorruptPackage(
+                path=str(folder),
+                problem=f"{cases.file} has {len(found)} cases and should have {cases.cases}",
+            )
+        return iter(found)
 
     return Dataset(
         name=cases.name,

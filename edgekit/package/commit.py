@@ -7,21 +7,26 @@ The manifest is the commit point: new content gets a new file name and is on the
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
+import re
+import secrets
 import shutil
-import tempfile
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from edgekit.errors import StorageError, WouldOverwrite
+from edgekit.errors import as_storage_error as as_storage_error
 from edgekit.package import manifest, reading
 from edgekit.package.values import FileRecord, Package
 
 _PARTIAL = ".partial"
+_LOCK = ".lock"
 _CHUNK = 4 << 20
 
 
@@ -29,26 +34,39 @@ _CHUNK = 4 << 20
 def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `folder`; when the block ends well, it becomes `folder`.
 
-    Whatever goes wrong inside the block, an interrupt included, leaves `folder` as it was.
+    Whatever goes wrong inside the block, an interrupt included, leaves `folder` as it was. Of two
+    processes that make the same package the last one wins, where both may overwrite.
 
     Raises:
         WouldOverwrite: `folder` exists, and isn't a package or `overwrite` is off.
         StorageError: the disk is full or not writable.
     """
+    from filelock import FileLock
+
+    reading.recover(folder)
     refuse_overwrite(folder, overwrite=overwrite)
     with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder = folder.parent.resolve() / folder.name if folder.name else folder.resolve()
+        _make_parent(folder)
         _sweep(folder)
-        partial = Path(
-            tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=_PARTIAL, dir=folder.parent)
-        )
+        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}")
+        # Held as long as this process works on it: what a killed one left behind has no holder.
+        lock = FileLock(partial.with_suffix(_LOCK))
+        lock.acquire()
     try:
-        yield partial
         with storage_errors(folder):
-            partial.chmod(0o755)
-            _exchange(partial, folder)
+            partial.mkdir()
+        try:
+            yield partial
+        except StorageError as error:
+            # The user knows the folder that this is to become.
+            path = error.facts["path"].replace(str(partial), str(folder))
+            raise StorageError(path=path, problem=error.facts["problem"]) from error
+        with storage_errors(folder):
+            _put_in_place(partial, folder, overwrite=overwrite)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
+        lock.release()
 
 
 def refuse_overwrite(folder: Path, *, overwrite: bool) -> None:
@@ -63,11 +81,14 @@ def commit(folder: Path, package: Package, contents: Mapping[str, bytes | Path])
     """Write new files and the manifest that lists them; return the package with its file records.
 
     `contents` are the new files by the name that `package` uses for them: bytes, or the path of a
-    file in `folder` to take over. Files that `package.files` lists already stay as they are. A
-    name that other content has taken gets eight hex digits of the new hash.
+    file in `folder` to take over. Files that `package.files` lists stay as they are, those that
+    `package` uses no more go. A name that other content has taken gets eight hex digits of the
+    new hash. There is one writer at a time: two that commit to one folder could lose each other's
+    files.
 
     Raises:
         StorageError: the disk is full or not writable; what was there before still stands.
+        CorruptPackage: the package contradicts itself; nobody could read it again.
     """
     with storage_errors(folder):
         listed = _listed_before(folder)
@@ -75,20 +96,22 @@ def commit(folder: Path, package: Package, contents: Mapping[str, bytes | Path])
         records = dict(package.files)
         for name, content in contents.items():
             record = _record(content)
-            final = name
-            if name in listed and listed[name] != record:
-                stem, dot, suffix = name.partition(".")
-                final = f"{stem}.{record.sha256[:8]}{dot}{suffix}"
-            renamed[name] = final
+            renamed[name] = _free_name(name, record, listed)
             records.pop(name, None)
-            records[final] = record
-            _place(folder / final, content)
+            records[renamed[name]] = record
         package = _with_names(package, renamed)
-        package = msgspec.structs.replace(package, files=dict(sorted(records.items())))
-        _replace_file(folder / manifest.NAME, manifest.encode(package))
+        used = sorted(set(manifest.referenced_files(package)) & records.keys())
+        package = msgspec.structs.replace(package, files={name: records[name] for name in used})
+        encoded = manifest.encode(package)
+        manifest.decode(encoded, path=str(folder))
+        for name, content in contents.items():
+            _place(folder / renamed[name], content)
+        _replace_file(folder / manifest.NAME, encoded)
         _sync_folder(folder)
         for name in listed.keys() - package.files.keys():
             (folder / name).unlink(missing_ok=True)
+        for left in folder.glob(f".*{_PARTIAL}"):
+            left.unlink(missing_ok=True)
     return package
 
 
@@ -102,27 +125,6 @@ def storage_errors(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-def as_storage_error(error: Exception, *, path: Path | None = None) -> StorageError | None:
-    """Return the sentence for an operating system's refusal to write; None for anything else."""
-    if not isinstance(error, OSError) or error.errno not in _STORAGE:
-        return None
-    where = path or error.filename or "A file"
-    return StorageError(path=str(where), problem=_STORAGE[error.errno])
-
-
-_STORAGE = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "a file would be larger than is allowed here",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "permission was denied",
-    errno.EPERM: "permission was denied",
-    errno.ENOTDIR: "a part of the path is a file and not a folder",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.EIO: "the disk reported an error",
-}
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -151,6 +153,13 @@ def _record(content: bytes | Path) -> FileRecord:
     return FileRecord(digest.hexdigest(), content.stat().st_size)
 
 
+def _free_name(name: str, record: FileRecord, listed: Mapping[str, FileRecord]) -> str:
+    if listed.get(name, record) == record:
+        return name
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}.{record.sha256[:8]}{dot}{suffix}"
+
+
 def _place(path: Path, content: bytes | Path) -> None:
     if isinstance(content, bytes):
         _replace_file(path, content)
@@ -159,20 +168,18 @@ def _place(path: Path, content: bytes | Path) -> None:
         os.fsync(file.fileno())
     if content != path:
         content.replace(path)
-    path.chmod(0o644)
 
 
 def _replace_file(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        partial.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -199,21 +206,65 @@ def _with_names(package: Package, renamed: Mapping[str, str]) -> Package:
     )
 
 
-def _exchange(partial: Path, folder: Path) -> None:
-    """Put the new folder where the old one is; `reading.read` mends an interruption in between."""
-    aside = reading.previous(folder)
-    if folder.exists():
+def _make_parent(folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # what mkdir says of a parent that is a file
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+
+
+def _put_in_place(partial: Path, folder: Path, *, overwrite: bool) -> None:
+    """Make the new folder the package, whatever has become of `folder` in the meantime."""
+    refuse_overwrite(folder, overwrite=overwrite)
+    if not folder.exists():
+        try:
+            partial.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            # Another process has just put one there.
+            _put_in_place(partial, folder, overwrite=overwrite)
+            return
+    elif not _swap(partial, folder):
+        # For a moment there is none: `reading.recover` mends an interruption in between.
+        aside = reading.previous(folder)
         shutil.rmtree(aside, ignore_errors=True)
         folder.rename(aside)
-    partial.rename(folder)
+        partial.rename(folder)
     _sync_folder(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(reading.previous(folder), ignore_errors=True)
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where this system has no such step."""
+    if not sys.platform.startswith("linux"):
+        return False
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    done: int = rename(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), _EXCHANGE)
+    return done == 0
+
+
+_AT_CWD, _EXCHANGE = -100, 2
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed exports of the same package left behind."""
-    for left in folder.parent.glob(f".{folder.name}.*{_PARTIAL}"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove what killed exports of the same package left behind; a living one holds its lock."""
+    from filelock import FileLock, Timeout
+
+    lock = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}{re.escape(_LOCK)}")
+    for entry in [entry for entry in folder.parent.iterdir() if lock.fullmatch(entry.name)]:
+        with contextlib.suppress(Timeout), FileLock(entry, timeout=0):
+            _remove(entry.with_suffix(_PARTIAL))
+
+
+def _remove(partial: Path) -> None:
+    """Remove an unfinished folder, and its lock last: what has no lock is never swept."""
+    shutil.rmtree(partial, ignore_errors=True)
+    if not partial.exists():
+        with contextlib.suppress(OSError):  # gone already, or held open where that forbids it
+            partial.with_suffix(_LOCK).unlink()
 
 
 def _sync_folder(folder: Path) -> None:

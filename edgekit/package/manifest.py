@@ -8,44 +8,35 @@ together and compared when they are read: two readers must never run two differe
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 import msgspec
 
 from edgekit.errors import CorruptPackage
-from edgekit.package.values import SCHEMA_VERSION, Package, Variant
+from edgekit.package.values import RESERVED_NAMES, SCHEMA_VERSION, Package, Variant
+from edgekit.tensors import Dim
 
 NAME = "manifest.json"
 MAX_BYTES = 16 << 20
 MAX_DEPTH = 32
-_ORT_SCHEMA = "1.0"
-_PACKAGE_VERSION = "1"
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# A string without its end counts too: nothing is read twice, however the quotes lie.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_ROUND = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def encode(package: Package) -> bytes:
-    """Write a package's manifest: the same values always give the same bytes."""
-    components = {
-        graph.name: {
-            "component_name": graph.name,
-            "variants": {
-                variant.name: _ort_variant(variant)
-                for variant in package.variants
-                if variant.graph == graph.name
-            },
-        }
-        for graph in package.graphs
-    }
-    ours = {"schema_version": SCHEMA_VERSION, **msgspec.to_builtins(package)}
-    whole = {
-        "schema_version": _ORT_SCHEMA,
-        "package_name": package.name,
-        "package_version": _PACKAGE_VERSION,
-        "components": components,
-        "additional_metadata": {"edgekit": ours},
-    }
+    """Write a package's manifest: the same values always give the same bytes.
+
+    The order of variants is kept: of several for one provider ONNX Runtime takes the first.
+    """
+    values = msgspec.to_builtins(package, order="deterministic")
+    ours = {"schema_version": SCHEMA_VERSION, **values}
+    whole = {**_ort_part(package), "additional_metadata": {"edgekit": ours}}
     return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
 
 
@@ -62,68 +53,35 @@ def decode(raw: bytes, *, path: str) -> Package:
 
     if len(raw) > MAX_BYTES:
         raise refuse(f"its manifest has more than {MAX_BYTES >> 20} MiB")
-    if _depth(raw) > MAX_DEPTH:
+    if _too_deep(raw):
         raise refuse(f"its manifest is nested more than {MAX_DEPTH} deep")
     try:
-        whole = json.loads(raw, object_pairs_hook=_without_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        whole = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_without_duplicates,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except ValueError as error:
         raise refuse(f"its manifest is not valid JSON ({error})") from error
     try:
-        ours = whole["additional_metadata"]["edgekit"]
+        ours = whole.pop("additional_metadata")["edgekit"]
         version = ours.pop("schema_version")
-        components = whole["components"]
     except (KeyError, TypeError, AttributeError):
         raise refuse("its manifest was not written by edgekit") from None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise refuse(
-            f"it has schema version {version} and this edgekit reads up to {SCHEMA_VERSION}; "
+            f"it has schema version {version!r} and this edgekit reads up to {SCHEMA_VERSION}; "
             "upgrade edgekit"
         )
     try:
         package = msgspec.convert(ours, Package)
     except msgspec.ValidationError as error:
         raise refuse(f"its manifest does not fit the schema: {error}") from error
-    problem = _inconsistency(package, components)
+    problem = _inconsistency(package) or _difference(package, whole)
     if problem:
         raise refuse(problem)
     return package
-
-
-def _ort_variant(variant: Variant) -> dict[str, Any]:
-    return {
-        "ep": variant.target.ep,
-        "variant_directory": ".",
-        "executor_info": {"ort": {"model_file": variant.model, "session_options": {}}},
-    }
-
-
-def _inconsistency(package: Package, components: Any) -> str:
-    for name, record in package.files.items():
-        if not _FILE_NAME.fullmatch(name) or name == NAME:
-            return f"it lists a file under the name {name!r}, which is not allowed"
-        if record.size < 0 or not re.fullmatch(r"[0-9a-f]{64}", record.sha256):
-            return f"its record of {name} is not a size and a SHA-256"
-    if not package.variants or not package.graphs:
-        return "it has no variant"
-    graphs = {graph.name for graph in package.graphs}
-    seen: set[tuple[str, str]] = set()
-    for variant in package.variants:
-        if variant.graph not in graphs:
-            return f"variant {variant.name} belongs to a graph {variant.graph} that is not there"
-        if (variant.graph, variant.name) in seen:
-            return f"variant {variant.name} is there twice"
-        seen.add((variant.graph, variant.name))
-        try:
-            ort = components[variant.graph]["variants"][variant.name]
-            model_file = ort["executor_info"]["ort"]["model_file"]
-        except (KeyError, TypeError):
-            return f"ONNX Runtime's part of its manifest lacks variant {variant.name}"
-        if model_file != variant.model or ort.get("variant_directory") != ".":
-            return f"ONNX Runtime's part of its manifest names another file for {variant.name}"
-    for name in referenced_files(package):
-        if name not in package.files:
-            return f"{name} is used and not listed"
-    return ""
 
 
 def referenced_files(package: Package) -> list[str]:
@@ -135,25 +93,102 @@ def referenced_files(package: Package) -> list[str]:
     return names
 
 
-def _depth(raw: bytes) -> int:
-    deepest = depth = 0
-    for byte in _STRING.sub(b"", raw):
-        if byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest
+def _ort_part(package: Package) -> dict[str, Any]:
+    components: dict[str, dict[str, Any]] = {
+        graph.name: {"component_name": graph.name, "variants": {}} for graph in package.graphs
+    }
+    for variant in package.variants:
+        components[variant.graph]["variants"][variant.name] = _ort_variant(variant)
+    return {
+        "schema_version": "1.0",
+        "package_name": package.name,
+        "package_version": "1",
+        "components": components,
+    }
+
+
+def _ort_variant(variant: Variant) -> dict[str, Any]:
+    return {
+        "ep": variant.target.ep,
+        "variant_directory": ".",
+        "executor_info": {"ort": {"model_file": variant.model, "session_options": {}}},
+    }
+
+
+def _inconsistency(package: Package) -> str:
+    """Say what in a package's values contradicts the rest, or could lead out of its folder."""
+    for name, record in package.files.items():
+        if not _FILE_NAME.fullmatch(name) or name == NAME:
+            return (
+                f"it lists a file under the name {name!r}; a name has at most 200 letters, digits, "
+                "dots, hyphens and underscores and does not begin with a dot or a hyphen"
+            )
+        if record.size < 0 or not _SHA256.fullmatch(record.sha256):
+            return f"its record of {name} is not a size and a SHA-256"
+    served = {variant.graph for variant in package.variants}
+    graphs: set[str] = set()
+    for graph in package.graphs:
+        if graph.name in graphs:
+            return f"the graph {graph.name!r} is there twice"
+        if graph.name not in served:
+            return f"the graph {graph.name!r} has no variant"
+        graphs.add(graph.name)
+        for spec in (*graph.signature.inputs, *graph.signature.outputs):
+            if not all(_possible(size) for size in spec.shape):
+                return f"no tensor can have the shape that it gives for {spec.name!r}"
+    if not graphs:
+        return "it has no graph"
+    seen: set[tuple[str, str]] = set()
+    for variant in package.variants:
+        if variant.graph not in graphs:
+            return f"variant {variant.name!r} belongs to a graph {variant.graph!r} that isn't there"
+        if variant.name in RESERVED_NAMES:
+            return f"a variant is called {variant.name!r}, which is a reserved word"
+        if (variant.graph, variant.name) in seen:
+            return f"variant {variant.name!r} is there twice"
+        seen.add((variant.graph, variant.name))
+    for name in referenced_files(package):
+        if name not in package.files:
+            return f"the file {name!r} is used and not listed"
+    return ""
+
+
+def _difference(package: Package, whole: dict[str, Any]) -> str:
+    """Say where ONNX Runtime's part of a manifest isn't the one that our values give."""
+    expected = _ort_part(package)
+    for key in sorted(expected.keys() | whole.keys()):
+        # As text: the order of variants counts, and 1 is neither 1.0 nor true.
+        if json.dumps(whole.get(key)) != json.dumps(expected.get(key)):
+            return f"ONNX Runtime would find another package in it: see {key!r} in its manifest"
+    return ""
+
+
+def _possible(size: int | Dim) -> bool:
+    if isinstance(size, Dim):
+        return size.low >= 0 and (size.high is None or size.low <= size.high)
+    return size >= 0
+
+
+def _too_deep(raw: bytes) -> bool:
+    """Tell, in linear time, whether brackets are nested more than MAX_DEPTH deep."""
+    brackets = _STRING.sub(b"", raw).translate(_ROUND, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+    # What is left without a pair is unbalanced: not JSON, and deep only by what it opens.
+    return b"[]" in brackets or brackets.count(b"[") > MAX_DEPTH
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is there twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} is there twice")
+        found[key] = value
     return found
 
 
-def _no_constant(text: str) -> Any:
-    raise ValueError(f"{text} is not JSON")
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number that JSON has")
+    return number

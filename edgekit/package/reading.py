@@ -6,10 +6,13 @@ what is used.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -40,12 +43,13 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 def is_package(path: Path) -> bool:
-    """Tell whether a folder holds a manifest of edgekit's (readable or not any more)."""
+    """Tell whether a folder holds a manifest of edgekit's, of whatever version."""
     try:
-        raw = (path / manifest.NAME).read_bytes()
-    except OSError:
+        with _open_plain(path, manifest.NAME) as file:
+            whole = json.loads(file.read(manifest.MAX_BYTES))
+        return "edgekit" in whole["additional_metadata"]
+    except (CorruptPackage, ValueError, RecursionError, LookupError, TypeError):
         return False
-    return b'"edgekit"' in raw
 
 
 def previous(folder: Path) -> Path:
@@ -54,27 +58,26 @@ def previous(folder: Path) -> Path:
 
 
 def read(folder: Path) -> Package:
-    """Read the package in `folder`.
-
-    Where a replacement was interrupted between its two renames, the package that was there before
-    is put back first.
+    """Read the package in `folder`, put back first if its replacement was interrupted.
 
     Raises:
         NotFound: there is no such folder.
         CorruptPackage: it isn't a package, or its manifest cannot be trusted.
     """
-    if not folder.exists() and is_package(previous(folder)):
-        previous(folder).rename(folder)
-    if not folder.exists():
+    recover(folder)
+    if not os.path.lexists(folder):
         raise NotFound(path=str(folder))
-    path = folder / manifest.NAME
-    try:
-        descriptor = _open_plain(path)
-    except OSError as error:
-        raise CorruptPackage(path=str(folder), problem=f"it has no {manifest.NAME}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    with _open_plain(folder, manifest.NAME) as file:
         raw = file.read(manifest.MAX_BYTES + 1)
     return manifest.decode(raw, path=str(folder))
+
+
+def recover(folder: Path) -> None:
+    """Put back the package that was here before, where its replacement was interrupted."""
+    if not os.path.lexists(folder) and is_package(previous(folder)):
+        # Another reader may have been quicker.
+        with contextlib.suppress(FileNotFoundError):
+            previous(folder).rename(folder)
 
 
 def open_verified(folder: Path, name: str, record: FileRecord, *, whole: bool = False) -> Verified:
@@ -83,20 +86,11 @@ def open_verified(folder: Path, name: str, record: FileRecord, *, whole: bool = 
     `whole` keeps the content in memory whatever its size.
 
     Raises:
-        CorruptPackage: it is missing, a link, or not a plain file.
-        HashMismatch: its size or its SHA-256 differs from the manifest's.
+        CorruptPackage: it is missing, a link, not a plain file, or has another size.
+        HashMismatch: its SHA-256 differs from the manifest's.
     """
-    path = folder / name
-    try:
-        descriptor = _open_plain(path)
-    except OSError as error:
-        raise CorruptPackage(
-            path=str(folder), problem=f"{name} cannot be opened ({error.strerror})"
-        ) from error
-    with os.fdopen(descriptor, "rb") as file:
+    with _open_plain(folder, name) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise CorruptPackage(path=str(folder), problem=f"{name} is not a plain file")
         if status.st_size != record.size:
             raise CorruptPackage(
                 path=str(folder),
@@ -113,12 +107,15 @@ def open_verified(folder: Path, name: str, record: FileRecord, *, whole: bool = 
             found = digest.hexdigest()
     if found != record.sha256:
         raise HashMismatch(path=str(folder), file=name, expected=record.sha256, found=found)
-    return Verified(path, content, _stamp(status))
+    return Verified(folder / name, content, _stamp(status))
 
 
 def unchanged(verified: Verified) -> bool:
     """Tell whether the path of a large file still leads to the file that was hashed."""
-    return _stamp(verified.path.lstat()) == verified.stamp
+    try:
+        return _stamp(verified.path.stat()) == verified.stamp
+    except OSError:
+        return False
 
 
 def files_of(variant: Variant) -> tuple[str, ...]:
@@ -131,10 +128,21 @@ def identity(folder: Path) -> str:
     return hashlib.sha256((folder / manifest.NAME).read_bytes()).hexdigest()
 
 
-def _open_plain(path: Path) -> int:
+def _open_plain(folder: Path, name: str) -> BinaryIO:
+    """Open a plain file of a package; anything else there is refused."""
     # O_NONBLOCK: opening a named pipe must fail the check for a plain file, not wait for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    return os.open(path, flags | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(folder / name, flags)
+    except OSError as error:
+        raise CorruptPackage(
+            path=str(folder), problem=f"{name} cannot be opened ({error.strerror})"
+        ) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CorruptPackage(path=str(folder), problem=f"{name} is not a plain file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _stamp(status: os.stat_result) -> Stamp:

@@ -15,6 +15,9 @@ from edgekit.terms import GraphLevel, Idle, Metric, Strategy
 SCHEMA_VERSION = 1
 """Version of `additional_metadata.edgekit`. Readers refuse a newer one and say so."""
 
+RESERVED_NAMES = frozenset({"portable", "tuned"})
+"""Words that ask for a variant without naming one; no variant is called so."""
+
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A stored value: unknown fields are refused: a misspelt one is no default."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from edgekit.errors import CorruptPackage
 from edgekit.package.values import Package, Tolerance
 from edgekit.tensors import Array, Signature, dim_sizes
 from edgekit.terms import Status
@@ -55,7 +56,12 @@ class _Answers(Protocol):
 
 
 def check_cases(model: _Answers, folder: Path, package: Package, *, variant: str) -> CheckReport:
-    """Run every reference case of `package` through `model`."""
+    """Run every reference case of `package` through `model`.
+
+    Raises:
+        CorruptPackage: there is no case, or one without an answer or a tolerance for each output.
+        HashMismatch: the file of the cases is not the one that was packed.
+    """
     # Imported here: an app that never checks itself should not pay for reading safetensors.
     from edgekit import machine
     from edgekit.metrics import closeness, within
@@ -66,7 +72,14 @@ def check_cases(model: _Answers, folder: Path, package: Package, *, variant: str
     rows = []
     for index, case in enumerate(open_cases(folder, package, package.reference).open()):
         got = model.named(model(case.feed))
-        for output, expected in (case.outputs or {}).items():
+        recorded = case.outputs or {}
+        if not got.keys() == recorded.keys() <= tolerances.keys():
+            raise CorruptPackage(
+                path=str(folder),
+                problem=f"its reference case {index} doesn't hold an answer and a tolerance for "
+                f"each of the outputs {', '.join(got)}",
+            )
+        for output, expected in recorded.items():
             tolerance = tolerances[output]
             mismatch = within(
                 got[output], expected, absolute=tolerance.absolute, relative=tolerance.relative
@@ -84,6 +97,8 @@ def check_cases(model: _Answers, folder: Path, package: Package, *, variant: str
                     mismatch="" if mismatch is None else str(mismatch),
                 )
             )
+    if not rows:
+        raise CorruptPackage(path=str(folder), problem="it has no reference case")
     return CheckReport(
         package=model.name,
         variant=variant,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from edgekit import machine as machines
 from edgekit import providers
-from edgekit.errors import CorruptPackage, NotFound, UnknownName
+from edgekit.errors import CorruptPackage, ModelFileError, NotFound, UnknownName
 from edgekit.package import reading
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import Choice, Package, SessionChoice, Variant
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
-from edgekit.tensors import RunFacts, Signature
+from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec
 from edgekit.terms import Idle
 
 PORTABLE = "portable"
@@ -56,8 +56,10 @@ def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool
     Raises what `load` raises.
     """
     providers.find(session.provider)
-    if path.suffix == ".onnx" and not path.is_dir():
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
         return _open_onnx(path, variant, session)
+    if path.exists() and not path.is_dir():
+        raise ModelFileError(path=str(path), problem="its name does not end in .onnx")
     package = reading.read(path)
     chosen, reason = choose(package, variant)
     if verify:
@@ -69,14 +71,14 @@ def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool
     }
     opened = open_session(files.pop(chosen.model), session, external=files)
     signature = next(g.signature for g in package.graphs if g.name == chosen.graph)
-    _check_names(path, signature, signature_of(opened, path=path / chosen.model))
+    _check_agreement(path, signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
         signature,
         name=package.name,
         facts=_facts(session, chosen.precision),
         choice=_choice(chosen.name, session, reason),
-        folder=path,
+        folder=path.absolute(),  # the process may move on before it asks for a check
         package=package,
     )
 
@@ -99,6 +101,8 @@ def choose(package: Package, variant: str) -> tuple[Variant, str]:
 def _open_onnx(path: Path, variant: str, session: SessionChoice) -> Model:
     if not path.exists():
         raise NotFound(path=str(path))
+    if not path.is_file():
+        raise ModelFileError(path=str(path), problem="it is not a plain file")
     if variant not in (PORTABLE, path.stem):
         raise UnknownName(kind="variant", asked=variant, available=[PORTABLE, path.stem])
     status = path.stat()
@@ -126,13 +130,34 @@ def _choice(variant: str, session: SessionChoice, reason: str) -> Choice:
     return Choice(variant=variant, session=session, reason=reason)
 
 
-def _check_names(path: Path, ours: Signature, files: Signature) -> None:
-    """Refuse a manifest whose inputs and outputs are not those of the file it lists."""
-    for part in ("inputs", "outputs"):
-        told = [(spec.name, spec.dtype, len(spec.shape)) for spec in getattr(ours, part)]
-        found = [(spec.name, spec.dtype, len(spec.shape)) for spec in getattr(files, part)]
-        if told != found:
+def _check_agreement(path: Path, ours: Signature, files: Signature) -> None:
+    """Refuse a manifest whose inputs and outputs are not those of the file it lists.
+
+    The manifest may narrow what the file takes to one size; it may not promise a size that the file
+    doesn't take. What comes out follows from what goes in, so there only two sizes can disagree.
+    """
+    for part, told, found in (
+        ("inputs", ours.inputs, files.inputs),
+        ("outputs", ours.outputs, files.outputs),
+    ):
+        loose = part == "outputs"
+        if len(told) != len(found) or not all(
+            _agree(*pair, loose=loose) for pair in zip(told, found, strict=True)
+        ):
             raise CorruptPackage(
                 path=str(path),
-                problem=f"its manifest gives the {part} {told} and its model has {found}",
+                problem=f"its manifest gives the {part} {_listed(told)} and its model has "
+                f"{_listed(found)}",
             )
+
+
+def _agree(told: TensorSpec, found: TensorSpec, *, loose: bool) -> bool:
+    named = (told.name, told.dtype, len(told.shape)) == (found.name, found.dtype, len(found.shape))
+    return named and all(
+        isinstance(theirs, Dim) or ours == theirs or (loose and isinstance(ours, Dim))
+        for ours, theirs in zip(told.shape, found.shape, strict=True)
+    )
+
+
+def _listed(specs: tuple[TensorSpec, ...]) -> str:
+    return f"({'; '.join(map(str, specs))})"

@@ -13,11 +13,12 @@ from edgekit.errors import CorruptPackage, ModelFileError, ProviderUnavailable
 from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
 from edgekit.providers import plugin
-from edgekit.providers.info import OrtSettings
+from edgekit.providers.info import OrtSettings, ProviderInfo
 from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
 
 _ONLY_ERRORS = 3
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _DTYPES = {
     f"tensor({onnx})": dtype
     for onnx, dtype in {
@@ -46,22 +47,15 @@ def open_session(
     options = _session_options(settings)
     external = external or {}
     in_memory = model.content is not None and all(v.content is not None for v in external.values())
-    if in_memory and external:
-        names, contents = list(external), [v.content for v in external.values()]
+    if in_memory:
+        # A model from memory would take external data that nobody verified from the folder where
+        # the process happens to stand: there is none below a file.
+        options.add_session_config_entry(_EXTERNAL_FOLDER, str(model.path))
+        contents = {name: file.content or b"" for name, file in external.items()}
         options.add_external_initializers_from_files_in_memory(
-            names, contents, [len(content or b"") for content in contents]
+            list(contents), list(contents.values()), list(map(len, contents.values()))
         )
-    if settings.plugin is None:
-        available = ort.get_available_providers()
-        if provider.ort_name not in available:
-            raise _unavailable(choice.provider, f"this onnxruntime has {', '.join(available)}")
-        listed = [settings.provider]
-    else:
-        devices = plugin.devices(settings.plugin, provider.ort_name, extra=provider.extra)
-        if not devices:
-            raise _unavailable(choice.provider, "it found no hardware for itself")
-        options.add_provider_for_devices(devices, settings.provider[1])
-        listed = []
+    listed = _add_provider(options, provider, settings)
     try:
         session = ort.InferenceSession(
             model.content if in_memory else str(model.path),
@@ -70,6 +64,8 @@ def open_session(
             enable_fallback=False,
         )
     except Exception as error:  # onnxruntime's exceptions share no base class but this one
+        if not provider.diagnose().usable:
+            raise _unavailable(provider, _one_line(error)) from error
         raise ModelFileError(path=str(model.path), problem=_one_line(error)) from error
     if not in_memory:
         for file in (model, *external.values()):
@@ -79,15 +75,17 @@ def open_session(
                 )
     got = session.get_providers()
     if not got or got[0] != provider.ort_name:
-        raise _unavailable(choice.provider, f"the session runs on {', '.join(got)}")
+        raise _unavailable(provider, f"the session runs on {', '.join(got) or 'nothing'}")
     return session
 
 
 def signature_of(session: ort.InferenceSession, *, path: Path) -> Signature:
     """Read a session's inputs and outputs; a dimension without a size or a name gets a name.
 
+    A tensor whose rank the file leaves open can't be told from a scalar here.
+
     Raises:
-        ModelFileError: an input or output is a sequence, a map, or of a type that isn't in DType.
+        ModelFileError: an input or output is a sequence, a map, or of a type that can't be passed.
     """
     return Signature(
         inputs=tuple(_spec(node, path) for node in session.get_inputs()),
@@ -101,6 +99,13 @@ def _spec(node: Any, path: Path) -> TensorSpec:
         raise ModelFileError(
             path=str(path),
             problem=f"{node.name} is a {node.type}; only tensors of numbers are supported",
+        )
+    if dtype == "bfloat16":
+        # Measured on 1.31 and 1.32: "Numpy_type 256 can't be converted to MLDataType."
+        raise ModelFileError(
+            path=str(path),
+            problem=f"{node.name} is bfloat16, which ONNX Runtime's Python interface cannot pass; "
+            "export the model with float32 inputs and outputs (its weights may stay bfloat16)",
         )
     shape = tuple(
         size if isinstance(size, int) else Dim(size or f"{node.name}_{axis}")
@@ -122,11 +127,29 @@ def _session_options(settings: OrtSettings) -> ort.SessionOptions:
     return options
 
 
-def _unavailable(name: str, seen: str) -> ProviderUnavailable:
-    diagnosis = providers.find(name).diagnose()
+def _add_provider(
+    options: ort.SessionOptions, provider: ProviderInfo, settings: OrtSettings
+) -> list[tuple[str, dict[str, str]]]:
+    """Return the list of providers for the session; a plug-in goes into the options instead."""
+    available = ort.get_available_providers()
+    if settings.plugin is None:
+        if provider.ort_name not in available:
+            raise _unavailable(provider, f"this onnxruntime has {', '.join(available)}")
+        return [settings.provider]
+    if not provider.diagnose().usable:
+        raise _unavailable(provider, "")
+    devices = plugin.devices(settings.plugin, provider.ort_name, extra=provider.extra)
+    options.add_provider_for_devices(devices, settings.provider[1])
+    return []
+
+
+def _unavailable(provider: ProviderInfo, seen: str) -> ProviderUnavailable:
+    diagnosis = provider.diagnose()
     return ProviderUnavailable(
-        provider=name,
-        cause=f"{diagnosis.cause} ({seen})" if diagnosis.cause else seen,
+        provider=provider.name,
+        cause=f"{diagnosis.cause} ({seen})"
+        if diagnosis.cause and seen
+        else diagnosis.cause or seen,
         mend=diagnosis.mend or "Run 'edgekit doctor' to see what is missing.",
     )
 

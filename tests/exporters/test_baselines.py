@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit import machine
+from edgekit.package import reading
+from edgekit.package.values import Package
+from exporters import records
+from exporters.baselines import originals
+from exporters.requests import TargetRequest
+
+REQUEST = TargetRequest("net.py:make", "/somewhere", {"width": "3"})
+
+
+@pytest.fixture
+def package(tiny_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    return reading.read(tiny_package)
+
+
+def test_an_original_that_is_not_known_is_left_out_once_for_each_way(package: Package) -> None:
+    candidates, left_out = originals(package, ["eager", "compiled"])
+    assert candidates == []
+    assert [row.label for row in left_out] == ["PyTorch eager", "PyTorch compiled"]
+    assert all("name it with --original TARGET" in row.reason for row in left_out)
+
+
+def test_a_known_original_is_a_candidate_in_each_way(package: Package) -> None:
+    records.remember(package, REQUEST)
+    candidates, left_out = originals(package, ["compiled", "eager"], threads=3)
+    assert left_out == []
+    assert [c.label for c in candidates] == ["PyTorch compiled", "PyTorch eager"]
+    assert all(c.optional for c in candidates)
+    eager = candidates[1].call
+    assert eager.function == "exporters.original:open_eager"
+    assert eager.arguments["request"] == REQUEST
+    assert eager.arguments["threads"] == 3
+    assert eager.arguments["weights_sha256"] == package.provenance.weights_sha256
+    assert eager.arguments["signature"] == package.graphs[0].signature
+    assert candidates[1].tolerance["y"] == package.variants[0].closeness[0].tolerance
+
+
+def test_threads_are_those_that_this_process_may_use(package: Package) -> None:
+    records.remember(package, REQUEST)
+    (eager,), _ = originals(package, ["eager"])
+    assert eager.call.arguments["threads"] == machine.threads_available()
+
+
+def test_parameters_replace_those_that_are_remembered(package: Package) -> None:
+    records.remember(package, REQUEST)
+    (eager,), _ = originals(package, ["eager"], parameters={"width": "5"})
+    assert eager.call.arguments["request"] == msgspec.structs.replace(
+        REQUEST, parameters={"width": "5"}
+    )
+
+
+def test_an_asked_original_starts_here_with_the_package_s_parameters_and_seed(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    provenance = msgspec.structs.replace(package.provenance, parameters={"width": "7"}, seed=9)
+    package = msgspec.structs.replace(package, provenance=provenance)
+    (eager,), _ = originals(package, ["eager"], original="other.py:make")
+    assert eager.call.arguments["request"] == TargetRequest(
+        "other.py:make", str(tmp_path), {"width": "7"}, seed=9
+    )
+    (eager,), _ = originals(package, ["eager"], original="other.py:make", parameters={"a": "1"})
+    assert eager.call.arguments["request"].parameters == {"a": "1"}
+
+
+def test_a_package_of_an_onnx_from_elsewhere_has_no_pytorch_original(package: Package) -> None:
+    provenance = msgspec.structs.replace(package.provenance, original="onnx")
+    package = msgspec.structs.replace(package, provenance=provenance)
+    assert originals(package, ["eager", "compiled"]) == ([], [])

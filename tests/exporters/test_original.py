@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgekit.errors import BadValue, FactoryFailed, OriginalUnavailable
+from edgekit.tensors import Dim, Signature, TensorSpec
+from edgekit.workers import Call, Worker
+from exporters import sources
+from exporters.exportable import Exportable
+from exporters.original import Original, open_compiled, to_numpy, to_torch
+from exporters.requests import TargetRequest
+
+X = torch.arange(6, dtype=torch.float32).reshape(2, 3)
+
+
+class Returns(nn.Module):
+    """Hands its input to a function and returns what that returns."""
+
+    def __init__(self, returned: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.returned = returned
+
+    def forward(self, x: Tensor) -> Any:
+        return self.returned(x)
+
+
+def original_of(module: nn.Module, *example: Tensor, **given: Any) -> Original:
+    return Original(Exportable(module, example or (X,), **given))
+
+
+class Pair(NamedTuple):
+    left: Tensor | None
+    right: Tensor
+
+
+class ModelOutput(OrderedDict[str, Any]):
+    """As transformers has it: a mapping that lacks what is None."""
+
+
+@pytest.mark.parametrize(
+    ("returned", "names"),
+    [
+        (lambda x: x, ["output"]),
+        (lambda x: (x,), ["output_0"]),
+        (lambda x: [x, x + 1], ["output_0", "output_1"]),
+        (lambda x: (x, None, x), ["output_0", "output_2"]),
+        (lambda x: {"logits": x, "none": None}, ["logits"]),
+        (lambda x: ModelOutput(last=x, states=(x, x)), ["last", "states.0", "states.1"]),
+        (lambda x: Pair(None, x), ["right"]),
+        (lambda x: (x, Pair(x, x)), ["output_0", "output_1.left", "output_1.right"]),
+        (lambda x: {"x": x, "y": x}, ["x_out", "y"]),
+        (lambda x: {0: x, "b": [x]}, ["0", "b.0"]),
+    ],
+)
+def test_outputs_are_flattened_to_names(
+    returned: Callable[[Tensor], Any], names: list[str]
+) -> None:
+    original = original_of(Returns(returned))
+    assert list(original({"x": X})) == names
+    assert original.output_names == names
+
+
+def test_asked_output_names_are_given_in_order_of_return() -> None:
+    original = original_of(Returns(lambda x: {"a": x, "b": x + 1}), output_names=["p", "q"])
+    answer = original({"x": X})
+    assert list(answer) == ["p", "q"]
+    assert torch.equal(answer["q"], X + 1)
+
+
+@pytest.mark.parametrize(
+    ("returned", "given", "sentence"),
+    [
+        (lambda x: (x, "text"), {}, "Returns returned str as output_1; outputs must be tensors"),
+        (lambda x: 3.0, {}, "Returns returned float as output; outputs"),
+        (lambda x: None, {}, "Returns returned no tensor"),
+        (lambda x: (), {}, "Returns returned no tensor"),
+        (lambda x: {"a": {"b": x}, "a.b": x}, {}, r"two outputs called a\.b; give output_names"),
+        (lambda x: x, {"output_names": ["p", "q"]}, "1 tensors and 2 output names were given"),
+    ],
+)
+def test_outputs_that_have_no_names_are_refused(
+    returned: Callable[[Tensor], Any], given: dict[str, Any], sentence: str
+) -> None:
+    original = original_of(Returns(returned), **given)
+    with pytest.raises(FactoryFailed, match=sentence):
+        original({"x": X})
+
+
+def test_two_outputs_of_one_name_are_told_apart_by_asked_names() -> None:
+    original = original_of(
+        Returns(lambda x: {"a": {"b": x}, "a.b": x}), output_names=["first", "second"]
+    )
+    assert list(original({"x": X})) == ["first", "second"]
+
+
+def test_an_output_can_not_be_asked_to_have_an_input_s_name() -> None:
+    with pytest.raises(BadValue, match="an output name cannot be 'x': expected names that no in"):
+        original_of(Returns(lambda x: x), output_names=["x"])
+
+
+class ByName(nn.Module):
+    def forward(self, image: Tensor, *, scale: Tensor) -> Tensor:
+        return image * scale
+
+
+def test_a_mapping_is_passed_by_keyword_under_the_names_of_forward() -> None:
+    example = {"scale": torch.tensor([2.0]), "image": X}
+    original = Original(Exportable(ByName(), example, input_names=["factor", "picture"]))
+    assert original.arguments({"picture": X, "factor": X}) == ((), {"scale": X, "image": X})
+    answer = original({"factor": torch.tensor([3.0]), "picture": X})
+    assert torch.equal(answer["output"], X * 3)
+
+
+def test_a_module_runs_in_evaluation_mode_without_gradients() -> None:
+    module = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.9)).train()
+    original = original_of(module)
+    first, again = original({"input": X}), original({"input": X})
+    assert torch.equal(first["output"], again["output"])
+    assert not first["output"].requires_grad
+    assert module[1].num_batches_tracked == 0
+
+
+def test_a_lazy_module_gets_its_weights_before_they_are_hashed() -> None:
+    module = nn.LazyLinear(2)
+    original = original_of(module)
+    before = original.weights_sha256()
+    original({"input": X})
+    assert original.weights_sha256() == before
+
+
+def test_the_hash_of_weights_is_over_names_types_shapes_and_values() -> None:
+    def hashed(**state: Tensor) -> str:
+        module = nn.Module()
+        for name, value in state.items():
+            module.register_buffer(name, value)
+        module.forward = lambda x: x
+        return original_of(module).weights_sha256()
+
+    base = hashed(a=X, b=X)
+    assert base == hashed(b=X.clone(), a=X.clone())
+    others = [
+        hashed(a=X, c=X),
+        hashed(a=X, b=X + torch.tensor([0, 0, 1e-6])),
+        hashed(a=X, b=X.reshape(3, 2)),
+        hashed(a=X, b=X.double()),
+        hashed(a=X, b=X.bfloat16()),
+        hashed(a=X),
+    ]
+    assert len({base, *others}) == 7
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision"),
+    [
+        (torch.float32, "fp32"),
+        (torch.float16, "fp16"),
+        (torch.bfloat16, "bf16"),
+        (torch.float64, "fp64"),
+    ],
+)
+def test_the_precision_is_that_of_most_weights(dtype: torch.dtype, precision: str) -> None:
+    module = nn.Sequential(nn.Linear(8, 8).to(dtype), nn.LayerNorm(2))
+    assert original_of(module, torch.rand(2, 8)).precision == precision
+
+
+def test_a_module_without_weights_counts_as_fp32() -> None:
+    assert original_of(nn.ReLU()).precision == "fp32"
+
+
+def test_the_module_in_double_is_another_one() -> None:
+    original = original_of(nn.Linear(3, 3).half())
+    double = original.in_double()
+    assert double is not None
+    assert double({"input": X.double()})["output"].dtype == torch.float64
+    assert original.module.weight.dtype == torch.float16
+
+
+def test_a_module_that_cannot_be_copied_has_no_double() -> None:
+    class Fixed(nn.ReLU):
+        def __deepcopy__(self, memo: object) -> Any:
+            raise RuntimeError("not me")
+
+    assert original_of(Fixed()).in_double() is None
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool],
+)
+@pytest.mark.parametrize("shape", [(), (0, 2), (2, 3)])
+def test_tensors_and_arrays_turn_into_each_other(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    tensor = (torch.rand(shape) * 3).to(dtype)
+    array = to_numpy(tensor)
+    assert array.shape == shape
+    assert array.dtype.name == str(dtype).removeprefix("torch.")
+    assert torch.equal(to_torch(array), tensor)
+    assert to_torch(array[::-1] if shape else array).shape == shape
+
+
+def test_a_tensor_has_its_own_memory() -> None:
+    array = np.zeros(3, np.float32)
+    to_torch(array).add_(1)
+    assert not array.any()
+
+
+# ---- as a candidate of a bench ----------------------------------------------------------------
+
+
+FACTORY = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            self.linear = nn.Linear(4, width)
+
+        def forward(self, x):
+            assert torch.is_inference_mode_enabled() or not x.any(), "outside inference mode"
+            if x.shape[0] == 13:
+                raise ValueError("unlucky")
+            return {"x": self.linear(x), "none": None}
+
+    def make(width: int = 3):
+        return Net(width), torch.rand(2, 4)
+"""
+SIGNATURE = Signature(
+    (TensorSpec("x", "float32", (Dim("n"), 4)),), (TensorSpec("x_out", "float32", (Dim("n"), 3)),)
+)
+
+
+def test_the_original_answers_in_a_worker_and_refuses_other_weights(
+    write_file: Callable[..., Path], request_for: Callable[..., TargetRequest]
+) -> None:
+    request = request_for(write_file(FACTORY))
+    original = Original(sources.build(request))
+    arguments = {
+        "request": request,
+        "signature": SIGNATURE,
+        "weights_sha256": original.weights_sha256(),
+        "threads": 1,
+    }
+    x = np.random.default_rng(0).random((5, 4), np.float32)
+    with Worker("the original", wall_s=100) as worker:
+        opened = worker.open(Call("exporters.original:open_eager", arguments))
+        timed = worker.run({"x": x}, calls=2)
+        with pytest.raises(OriginalUnavailable, match="pytorch eager: ValueError: unlucky"):
+            worker.run({"x": np.ones((13, 4), np.float32)})
+        other = TargetRequest(request.target, request.folder, {"width": "6"})
+        with pytest.raises(OriginalUnavailable, match="now makes a module with other weights"):
+            worker.open(Call("exporters.original:open_eager", {**arguments, "request": other}))
+    assert opened.facts.provider == "pytorch eager"
+    assert opened.facts.threads == 1
+    assert opened.facts.weights_bytes == 4 * (4 * 3 + 3)
+    assert len(timed.durations_ns) == 2
+    linear = original.module.linear
+    expected = x @ to_numpy(linear.weight).T + to_numpy(linear.bias)  # type: ignore[arg-type,union-attr]
+    np.testing.assert_allclose(timed.outputs["x_out"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cxx", [None, "/absent/c++"])
+def test_compiling_without_a_compiler_is_unavailable(
+    cxx: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path) if cxx is None else os.environ["PATH"])
+    if cxx is None:
+        monkeypatch.delenv("CXX", raising=False)
+    else:
+        monkeypatch.setenv("CXX", cxx)
+    with pytest.raises(OriginalUnavailable, match=r"needs a C\+\+ compiler at run time"):
+        open_compiled(TargetRequest("net.py:make", str(tmp_path)), SIGNATURE, "0" * 64, 1)

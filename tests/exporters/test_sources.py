@@ -1,0 +1,364 @@
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgekit.errors import (
+    BadValue,
+    EdgekitError,
+    FactoryFailed,
+    MissingExtra,
+    NotFound,
+    UnknownName,
+)
+from exporters import sources
+from exporters.requests import TargetRequest
+
+RequestFor = Callable[..., TargetRequest]
+WriteFile = Callable[..., Path]
+
+LINEAR = """
+    import torch
+    from torch import nn
+
+    def make():
+        return nn.Linear(4, 3), (torch.rand(2, 4),)
+"""
+
+
+def build(path: Path, request_for: RequestFor, **parameters: str) -> Any:
+    return sources.build(request_for(path, **parameters))
+
+
+def test_a_factory_is_found_by_file_and_name(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    exportable = build(write_file(LINEAR), request_for)
+    assert isinstance(exportable.module, torch.nn.Linear)
+    assert exportable.name == "net"
+    assert list(exportable.inputs()) == ["input"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("my net (2).py", "my-net-2-"), ("_net.py", "net"), ("net.v2.py", "net.v2")],
+)
+def test_any_file_name_gives_a_model_a_name(
+    name: str, label: str, write_file: WriteFile, request_for: RequestFor
+) -> None:
+    assert build(write_file(LINEAR, name), request_for).name == label
+
+
+@pytest.mark.parametrize("name", ["random.py", "torch.py", "click.py", "sys.py", "edgekit.py"])
+def test_a_file_named_like_another_module_takes_nothing_from_it(
+    name: str, write_file: WriteFile, request_for: RequestFor
+) -> None:
+    text = LINEAR + "\n    import random, torch\n    assert random.random and torch.rand\n"
+    before = sys.modules.get(name.removesuffix(".py"))
+    build(write_file(text, name), request_for)
+    assert sys.modules.get(name.removesuffix(".py")) is before
+
+
+def test_the_neighbours_of_a_file_can_be_imported_also_later(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    write_file("WIDTH = 5", "widths_of_this_net.py")
+    write_file("WIDTH = 6", "called_later_by_net.py")
+    path = write_file(
+        """
+        import torch
+        from torch import nn
+        from widths_of_this_net import WIDTH
+
+        class Net(nn.Module):
+            def forward(self, x):
+                from called_later_by_net import WIDTH as more
+                return x * more
+
+        def make():
+            return Net(), (torch.rand(2, WIDTH),)
+        """
+    )
+    exportable = build(path, request_for)
+    x = exportable.inputs()["x"]
+    assert x.shape == (2, 5)
+    assert torch.equal(exportable.module(x), x * 6)
+    # Last, so that a neighbour can't stand before an installed package that torch imports later.
+    assert sys.path[-1] == str(path.parent)
+    assert str(path.parent) not in sys.path[:-1]
+
+
+def test_classes_of_the_file_can_be_pickled_and_be_dataclasses(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    path = write_file(
+        """
+        from __future__ import annotations
+        import dataclasses, pickle
+        import torch
+        from torch import nn
+
+        @dataclasses.dataclass
+        class Settings:
+            width: int = 4
+
+        def make():
+            settings = pickle.loads(pickle.dumps(Settings()))
+            return nn.Linear(settings.width, 3), torch.rand(2, settings.width)
+        """
+    )
+    assert build(path, request_for).module.in_features == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence", "line"),
+    [
+        ("raise ValueError('no\\nweights')", r"net.py:make raised ValueError: no weights", 5),
+        ("import sys; sys.exit(3)", r"net.py:make called exit\(3\)", 5),
+        ("return torch.load('absent.pt')", "raised FileNotFoundError", 5),
+        ("return 7", "net.py:make returned int; expected a module and its example", None),
+        ("return None", "returned NoneType; expected a module", None),
+        ("return torch.nn.ReLU()", "returned ReLU; expected a module", None),
+        ("return torch.nn.ReLU(), 3", r"returned \(ReLU, int\); expected a module", None),
+        ("return torch.nn.ReLU(), [x]", r"returned \(ReLU, list\); expected", None),
+        ("return x, torch.nn.ReLU()", r"returned \(Tensor, ReLU\); expected", None),
+        (
+            "return torch.nn.ReLU(), (x, 'text')",
+            "net.py:make made what can't be exported: an entry of example cannot be str: expected "
+            "a tensor$",
+            None,
+        ),
+        (
+            "return torch.nn.ReLU(), ()",
+            "made what can't be exported: example cannot be empty",
+            None,
+        ),
+        (
+            "from exporters.exportable import Exportable\n"
+            "        return Exportable(torch.nn.ReLU(), (x,), dynamic={'y': ['n']})",
+            "made what can't be exported: There is no input 'y'; there is: input",
+            6,
+        ),
+    ],
+)
+def test_a_factory_that_fails_is_one_sentence_with_its_line(
+    body: str, sentence: str, line: int | None, write_file: WriteFile, request_for: RequestFor
+) -> None:
+    text = f"""
+    import torch
+    x = torch.rand(2)
+    def make():
+        {body}
+    """
+    path = write_file(text)
+    with pytest.raises(FactoryFailed, match=sentence) as caught:
+        build(path, request_for)
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    assert caught.value.facts["where"] == (f"{path}:{line}" if line else "")
+
+
+def test_a_file_with_a_syntax_error_says_where(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    path = write_file("import torch\n\ndef make(:\n    pass\n")
+    with pytest.raises(FactoryFailed, match=r"net.py:make raised SyntaxError.*net\.py:3"):
+        build(path, request_for)
+
+
+def test_a_missing_extra_inside_a_factory_stays_what_it_is(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    path = write_file(
+        """
+        from edgekit.errors import MissingExtra
+        def make():
+            raise MissingExtra(module="mlxtend", extra="models", what="This")
+        """
+    )
+    with pytest.raises(MissingExtra):
+        build(path, request_for)
+
+
+def test_a_factory_that_is_not_there_names_those_that_are(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    path = write_file(LINEAR + "\n    def other():\n        pass\n    def _hidden(): pass\n")
+    with pytest.raises(UnknownName, match=r"no factory in net\.py 'mak'; there is: make, other\."):
+        sources.build(request_for(path, "mak"))
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "sentence"),
+    [
+        ("absent.py:make", NotFound, "absent.py does not exist; expected the Python file"),
+        ("net.py", BadValue, "TARGET cannot be net.py: expected a factory in it: net.py:NAME"),
+        ("module:make", BadValue, "expected a reference model, file.py:factory or an .onnx"),
+        ("cn", UnknownName, "There is no reference model 'cn'.*Did you mean 'cnn'"),
+    ],
+)
+def test_a_target_of_no_known_form_is_refused(
+    target: str, error: type[EdgekitError], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=sentence):
+        sources.build(TargetRequest(target, str(tmp_path)))
+
+
+def test_a_relative_path_starts_at_the_asked_folder(
+    write_file: WriteFile, request_for: RequestFor, tmp_path: Path
+) -> None:
+    asked = request_for(write_file(LINEAR))
+    moved = TargetRequest(f"made/{asked.target}", str(tmp_path))
+    assert sources.build(moved).name == "net"
+
+
+def test_the_seed_makes_an_unseeded_factory_the_same_again(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    path = write_file(
+        """
+        import random
+        import numpy as np
+        import torch
+
+        def make():
+            module = torch.nn.Linear(4, 3)
+            module.drawn = (random.random(), float(np.random.rand()))
+            return module, torch.rand(2, 4)
+        """
+    )
+    torch.rand(3)
+    first = build(path, request_for)
+    random.random()
+    np.random.rand()
+    torch.rand(3)
+    again = build(path, request_for)
+    assert first.module.drawn == again.module.drawn
+    assert torch.equal(first.module.weight, again.module.weight)
+    assert torch.equal(first.example[0], again.example[0])
+    other = sources.build(TargetRequest("net.py:make", str(path.parent), seed=1))
+    assert other.module.drawn != first.module.drawn
+
+
+# ---- parameters -------------------------------------------------------------------------------
+
+TYPED = """
+    from __future__ import annotations
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Literal, Optional
+
+    def make(width: int, rate: float = 0.5, deep: bool = False, cell: Literal["tanh", "lstm"] =
+             "tanh", size: Optional[int] = 3, note: str | None = "n", plain=4, text="t",
+             unknown=None, file: Path = Path("w.pt")):
+        pass
+"""
+
+
+@pytest.fixture
+def typed(write_file: WriteFile, request_for: RequestFor) -> Callable[..., dict[str, Any]]:
+    namespace: dict[str, Any] = {}
+    path = write_file(TYPED)
+    exec(compile(path.read_text(), path, "exec"), namespace)
+
+    def run(**given: str) -> dict[str, Any]:
+        return sources.typed_parameters(namespace["make"], given, target="net.py:make")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("width", "64", 64),
+        ("rate", "1e-3", 1e-3),
+        ("rate", "1", 1.0),
+        ("deep", "true", True),
+        ("deep", "False", False),
+        ("deep", "1", True),
+        ("cell", "lstm", "lstm"),
+        ("size", "7", 7),
+        ("size", "None", None),
+        ("note", "None", None),
+        ("note", "3", "3"),
+        ("plain", "5", 5),
+        ("text", "5", "5"),
+        ("unknown", "5", "5"),
+        ("file", "a/b.pt", Path("a/b.pt")),
+    ],
+)
+def test_parameters_take_the_type_of_annotation_or_default(
+    name: str, text: str, value: Any, typed: Callable[..., dict[str, Any]]
+) -> None:
+    got = typed(**{"width": "1", name: text})[name]
+    assert got == value
+    assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"width": "wide"}, "the parameter width of net.py:make cannot be 'wide': expected int"),
+        ({"width": "1.5"}, "cannot be '1.5': expected int"),
+        ({"deep": "perhaps"}, "cannot be 'perhaps': expected bool"),
+        ({"cell": "gru"}, r"cannot be 'gru': expected Literal\['tanh', 'lstm'\]"),
+        ({"plain": "x"}, "the parameter plain of net.py:make cannot be 'x': expected int"),
+        ({}, "the parameter width of net.py:make cannot be left out: expected -p width=…"),
+    ],
+)
+def test_a_value_that_a_parameter_cannot_take_is_refused(
+    given: dict[str, str], sentence: str, typed: Callable[..., dict[str, Any]]
+) -> None:
+    with pytest.raises(BadValue, match=sentence) as caught:
+        typed(**({"width": "1"} if given else {}) | given)
+    assert caught.value.exit_code == 2
+
+
+def test_a_parameter_that_is_not_there_names_those_that_are(
+    typed: Callable[..., dict[str, Any]],
+) -> None:
+    with pytest.raises(UnknownName, match=r"of net\.py:make 'widht'; there is: width"):
+        typed(width="1", widht="2")
+
+
+def test_what_takes_any_keyword_gets_text() -> None:
+    def make(width: int = 1, *args: int, **more: Any) -> None: ...
+
+    got = sources.typed_parameters(make, {"width": "2", "depth": "3"}, target="t")
+    assert got == {"width": 2, "depth": "3"}
+    assert sources.typed_parameters(make, {}, target="t") == {}
+
+
+def test_an_annotation_that_only_a_type_checker_can_read_leaves_the_default_s_type() -> None:
+    def make(width: NotThere = 3) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    assert sources.typed_parameters(make, {"width": "4"}, target="t") == {"width": 4}
+
+
+@pytest.mark.parametrize("kind", [torch.dtype, list[int] | tuple[int, ...]])
+def test_a_type_that_no_text_gives_is_named(kind: Any) -> None:
+    def make(kind: Any = None) -> None: ...
+
+    make.__annotations__["kind"] = kind
+    with pytest.raises(BadValue, match="the parameter kind of t cannot be 'float16': expected"):
+        sources.typed_parameters(make, {"kind": "float16"}, target="t")
+    assert sources.typed_parameters(make, {}, target="t") == {}
+
+
+def test_a_class_can_be_a_factory(write_file: WriteFile, request_for: RequestFor) -> None:
+    path = write_file(
+        """
+        import torch
+
+        class make:
+            def __new__(cls, width: int = 3):
+                return torch.nn.Linear(4, width), torch.rand(2, 4)
+        """
+    )
+    assert build(path, request_for, width="6").module.out_features == 6

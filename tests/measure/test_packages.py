@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+
+from edgekit import machine
+from edgekit.errors import BadValue, CorruptPackage, NotFound, ProviderUnavailable
+from edgekit.measure.inspection import inspect
+from edgekit.measure.packages import bench_packages, candidates, open_subject
+from edgekit.measure.plan import Candidate, Plan
+from edgekit.measure.results import BenchReport, LeftOut
+from edgekit.metrics import wilson
+from edgekit.package import commit, reading
+from edgekit.package.values import SessionChoice
+
+QUICK = Plan(starts=2, rounds=2, turn_s=0.002, warm_up_s=0.0)
+ONE_THREAD = SessionChoice(threads=1)
+ABSENT = LeftOut("PyTorch compiled", "there is no C++ compiler here")
+
+Opens = Callable[..., Candidate]
+
+
+def test_a_package_is_benched_beside_its_original(tiny_package: Path, opens: Opens) -> None:
+    steps: list[tuple[int, int]] = []
+    # The graph as it is stored stands for a PyTorch original, which needs torch.
+    original = opens(
+        tiny_package,
+        label="PyTorch eager",
+        session=SessionChoice(threads=1, graph_level="disabled"),
+        optional=True,
+    )
+    done = bench_packages(
+        [open_subject(tiny_package)],
+        ONE_THREAD,
+        originals=[original],
+        left_out=[ABSENT],
+        batch=4,
+        plan=QUICK,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    bench = done.bench
+    baseline, variant = done.rows
+    assert (bench.name, bench.baseline, bench.baseline_is) == (
+        "tiny",
+        "PyTorch eager",
+        "the PyTorch original",
+    )
+    assert (bench.batch, bench.sizes, bench.threads, bench.plan) == (4, {"batch": 4}, 1, QUICK)
+    assert (baseline.is_original, variant.is_original) == (True, False)
+    assert variant.label == "fp32 · cpu"
+    assert bench.left_out == [ABSENT]
+    assert any("only 2 starts of 2 rounds" in note for note in bench.notes)
+    assert steps[-1] == (8, 8)
+    _assert_speedup_is_that_of_the_samples(done)
+
+    assert variant.accuracy == variant.agreement == wilson(20, 20)
+    assert (variant.mismatch, baseline.mismatch) == ("", "")
+    assert variant.max_abs_error is not None
+    assert variant.max_abs_error < 1e-5
+    assert variant.size_mb == (tiny_package / "fp32.onnx").stat().st_size / 1e6
+    assert variant.throughput_per_s == pytest.approx(4000 / variant.mean_ms)
+    assert variant.p95_ms is not None
+    assert bench.machine.affinity == machine.describe().affinity
+    assert [m.facts.idle for m in bench.measurements] == ["brief", "brief"]
+
+    rows = inspect(tiny_package).measured
+    assert [(row.label, row.sizes) for row in rows] == [
+        ("PyTorch eager", {"batch": 4}),
+        ("fp32 · cpu", {"batch": 4}),
+    ]
+    assert rows[1].p50_ms == variant.p50_ms.value
+    reading.read(tiny_package)  # what was measured is no part of what is listed
+    assert msgspec.json.decode(msgspec.json.encode(done), type=BenchReport) == done
+    assert psutil.Process().children(recursive=True) == []
+
+
+def _assert_speedup_is_that_of_the_samples(done: BenchReport) -> None:
+    first, second = ([s.rounds for s in m.starts] for m in done.bench.measurements)
+    ratios = [
+        np.median([np.median(a) / np.median(b) for a, b in zip(*pair, strict=True)])
+        for pair in zip(first, second, strict=True)
+    ]
+    assert done.rows[0].speedup is None
+    assert done.rows[1].speedup is not None
+    assert done.rows[1].speedup.value == pytest.approx(float(np.median(ratios)), rel=1e-12)
+
+
+def test_a_plain_file_is_benched_on_made_up_values(
+    tiny_onnx: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_onnx("odd name", batch=3)
+    monkeypatch.chdir(path.parent)
+    subject = open_subject(Path(path.name))
+    plan = msgspec.structs.replace(QUICK, rounds=1)
+    done = bench_packages([subject], ONE_THREAD, originals=[], left_out=[], plan=plan)
+    assert [row.label for row in done.rows] == ["odd name · cpu"]
+    assert done.rows[0].speedup is None
+    assert (done.bench.batch, done.bench.sizes) == (3, {})
+    assert "plain .onnx has no original" in done.bench.baseline_is
+    assert any("made-up values" in note for note in done.bench.notes)
+
+
+def test_originals_that_can_not_run_leave_the_float_variant_as_the_baseline(
+    tiny_package: Path, opens: Opens, tiny_onnx: Callable[..., Path]
+) -> None:
+    gone = opens(tiny_package / "gone.onnx", label="PyTorch eager", optional=True)
+    plan = msgspec.structs.replace(QUICK, rounds=1)
+    done = bench_packages(
+        [open_subject(tiny_package)], ONE_THREAD, originals=[gone], left_out=[], plan=plan
+    )
+    assert [left.label for left in done.bench.left_out] == ["PyTorch eager"]
+    assert "gone.onnx" in done.bench.left_out[0].reason
+    assert done.bench.baseline == "fp32 · cpu"
+    assert "could not run" in done.bench.baseline_is
+    assert done.rows[0].agreement == wilson(20, 20)  # with the recorded answers
+
+
+def test_a_busy_machine_is_noted(
+    tiny_onnx: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.measure.packages.busy", lambda: "others were at work")
+    plan = msgspec.structs.replace(QUICK, rounds=1)
+    subject = open_subject(tiny_onnx())
+    done = bench_packages([subject], ONE_THREAD, originals=[], left_out=[], plan=plan)
+    assert "others were at work" in done.bench.notes
+
+
+def test_a_provider_that_is_not_here_is_refused_before_anything_starts(
+    tiny_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgekit.measure.packages.time_candidates", None)
+    with pytest.raises(ProviderUnavailable, match="cuda"):
+        bench_packages(
+            [open_subject(tiny_package)], SessionChoice(provider="cuda"), originals=[], left_out=[]
+        )
+
+
+def test_a_batch_outside_the_range_is_refused(tiny_package: Path) -> None:
+    with pytest.raises(BadValue, match=r"batch:1\.\.8"):
+        bench_packages([open_subject(tiny_package)], ONE_THREAD, originals=[], left_out=[], batch=9)
+
+
+def test_models_with_other_inputs_are_not_timed_side_by_side(
+    tiny_package: Path, tiny_onnx: Callable[..., Path]
+) -> None:
+    other = open_subject(tiny_onnx("two", second_input=True))
+    with pytest.raises(BadValue, match="inputs differ"):
+        bench_packages([open_subject(tiny_package), other], ONE_THREAD, originals=[], left_out=[])
+
+
+def test_every_variant_of_every_package_has_a_label_of_its_own(
+    tiny_package: Path, tmp_path: Path
+) -> None:
+    twin = tmp_path / "elsewhere" / "tiny.edgekit"
+    shutil.copytree(tiny_package, twin)
+    one, two = candidates([open_subject(tiny_package), open_subject(twin)], ONE_THREAD)
+    assert one.label == f"{tiny_package}/fp32 · cpu"
+    assert two.label == f"{twin}/fp32 · cpu"
+
+
+def test_only_a_variant_of_the_same_weights_is_held_to_its_tolerance(
+    tiny_package: Path, tmp_path: Path
+) -> None:
+    def edited(name: str, **provenance: Any) -> Path:
+        folder = tmp_path / name
+        shutil.copytree(tiny_package, folder)
+        package = reading.read(folder)
+        replaced = msgspec.structs.replace(package.provenance, **provenance)
+        commit.commit(folder, msgspec.structs.replace(package, name=name, provenance=replaced), {})
+        return folder
+
+    paths = [tiny_package, edited("again"), edited("other", weights_sha256="1" * 64)]
+    made = candidates([open_subject(path) for path in paths], ONE_THREAD)
+    assert [candidate.label for candidate in made] == [
+        "tiny/fp32 · cpu",
+        "again/fp32 · cpu",
+        "other/fp32 · cpu",
+    ]
+    assert [set(candidate.tolerance) for candidate in made] == [{"y"}, {"y"}, set()]
+
+
+def test_what_is_not_there_or_broken_is_refused(tmp_path: Path) -> None:
+    for name in ("gone.onnx", "gone.edgekit"):
+        with pytest.raises(NotFound):
+            open_subject(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorruptPackage):
+        open_subject(tmp_path / "empty")

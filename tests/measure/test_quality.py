@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit import machine
+from edgekit.errors import InputError
+from edgekit.measure.quality import closeness_of, furthest, measure_quality
+from edgekit.metrics import Closeness, wilson
+from edgekit.tensors import Case, Dataset
+
+
+def dataset(cases: Sequence[Case], *, synthetic: bool = False) -> Dataset:
+    return Dataset("digits", "test", "0" * 64, len(cases), lambda: iter(cases), synthetic)
+
+
+def scores(*classes: int, of: int = 3) -> dict[str, Any]:
+    """One output whose rows name the given classes."""
+    return {"y": np.eye(of, dtype=np.float32)[list(classes)]}
+
+
+def case(label: int | None, outputs: dict[str, Any] | None = None) -> Case:
+    return Case({"x": np.zeros((1, 2), np.float32)}, outputs, label)
+
+
+def test_accuracy_counts_right_classes_with_wilsons_interval() -> None:
+    cases = [case(0), case(1), case(2), case(2)]
+    answers = [scores(0), scores(1), scores(2), scores(1)]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y")
+    assert quality.accuracy == wilson(3, 4)
+    assert (quality.agreement, quality.closeness) == (None, None)
+    assert (quality.dataset, quality.cases, quality.synthetic) == ("digits", 4, False)
+    assert quality.accuracy_key == machine.accuracy_key(machine.describe())
+
+
+def test_agreement_counts_the_originals_classes_right_or_wrong() -> None:
+    cases = [case(0)] * 3
+    original = [scores(1), scores(1), scores(0)]
+    answers = [scores(1), scores(2), scores(0)]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y", original=original)
+    assert quality.agreement == wilson(2, 3)
+    assert quality.accuracy == wilson(1, 3)
+    assert quality.closeness is not None
+    assert quality.closeness.max_abs_error == 1.0
+
+
+def test_recorded_outputs_stand_for_an_original_that_is_not_given() -> None:
+    cases = [case(0, scores(0)), case(0, scores(1))]
+    quality = measure_quality([scores(0)] * 2, dataset(cases), metric="top1", output="y")
+    assert quality.agreement == wilson(1, 2)
+
+
+def test_accuracy_is_over_the_labelled_cases_alone() -> None:
+    cases = [case(0), case(None), case(1)]
+    answers = [scores(0), scores(2), scores(2)]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y")
+    assert quality.accuracy == wilson(1, 2)
+    assert quality.cases == 3
+
+
+def test_without_labels_there_is_no_accuracy() -> None:
+    quality = measure_quality([scores(0)], dataset([case(None)]), metric="top1", output="y")
+    assert quality.accuracy is None
+
+
+def test_agreement_needs_every_case_compared() -> None:
+    cases = [case(0, scores(0)), case(0)]
+    quality = measure_quality([scores(0)] * 2, dataset(cases), metric="top1", output="y")
+    assert quality.agreement is None
+
+
+def test_a_label_says_nothing_of_a_case_with_many_classes() -> None:
+    cases = [case(0, scores(0, 1, 2)), case(0, scores(0, 0, 0))]
+    answers = [scores(0, 1, 1), scores(0, 0, 0)]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y")
+    assert quality.accuracy is None
+    assert quality.agreement == wilson(5, 6)
+
+
+def test_sequences_of_several_lengths_are_compared_position_by_position() -> None:
+    recorded = [{"y": scores(0, 1)["y"][None]}, {"y": scores(2)["y"][None]}]
+    cases = [case(None, outputs) for outputs in recorded]
+    quality = measure_quality(recorded, dataset(cases), metric="top1", output="y")
+    assert quality.agreement == wilson(3, 3)
+
+
+def test_classes_are_read_from_the_named_output_whatever_the_order() -> None:
+    aux = np.array([[9.0, 0.0, 0.0]])
+    cases = [case(2, {"aux": aux, "y": scores(2)["y"]})]  # sorted, as a file of cases has them
+    answers = [{"y": scores(2)["y"], "aux": aux}]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y")
+    assert quality.accuracy == quality.agreement == wilson(1, 1)
+
+
+def test_metric_closeness_counts_no_classes() -> None:
+    got, wanted = {"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 2.5])}
+    quality = measure_quality([got], dataset([case(0, wanted)]), metric="closeness", output="y")
+    assert (quality.accuracy, quality.agreement) == (None, None)
+    assert quality.closeness is not None
+    assert quality.closeness.max_abs_error == 0.5
+
+
+def test_closeness_is_the_furthest_of_all_cases_and_outputs() -> None:
+    near, far = {"y": np.ones(2), "z": np.ones(2)}, {"y": np.ones(2), "z": np.array([1.0, 4.0])}
+    cases = [case(None, near), case(None, near)]
+    quality = measure_quality([far, near], dataset(cases), metric="closeness", output="y")
+    assert quality.closeness == closeness_of(far, near)
+    assert quality.closeness is not None
+    assert quality.closeness.max_abs_error == 3.0
+
+
+def test_closeness_of_an_answer_that_lacks_an_output_is_refused() -> None:
+    with pytest.raises(InputError, match="no output z"):
+        closeness_of({"y": np.ones(2)}, {"y": np.ones(2), "z": np.ones(2)})
+
+
+def test_furthest_takes_the_worse_figure_of_each_and_none_for_no_noise() -> None:
+    exact = Closeness(0.0, 0.0, 1.0, None)
+    near, far = Closeness(1.0, 3.0, 0.9, 40.0), Closeness(2.0, 1.0, 0.8, 50.0)
+    assert furthest(exact, None) == exact == furthest(exact, exact)
+    assert furthest(exact, near) == furthest(near, exact) == near
+    assert furthest(near, far) == Closeness(2.0, 3.0, 0.8, 40.0)
+
+
+def test_synthetic_cases_are_called_so() -> None:
+    quality = measure_quality(
+        [scores(0)], dataset([case(0)], synthetic=True), metric="top1", output="y"
+    )
+    assert quality.synthetic

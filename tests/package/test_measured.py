@@ -1,0 +1,90 @@
+"""What was measured lies in the package, or in the cache where the package can't be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgekit.package import measured, reading
+from edgekit.package import values as v
+
+Written = Callable[..., v.Package]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "net.edgekit"
+    written(path, fp32=b"model")
+    return path
+
+
+def make_unwritable(folder: Path) -> None:
+    """Let nothing be stored in the package, whoever asks: even root makes no folder of a file."""
+    (folder / measured.FOLDER).write_text("in the way")
+
+
+def test_measurements_lie_in_the_package(folder: Path) -> None:
+    identity = reading.identity(folder)
+    assert measured.machines(folder) == []
+    assert measured.load(folder, "amd") is None
+    assert measured.store(folder, "amd", b"[1]") == folder / "measured" / "amd.json"
+    measured.store(folder, "intel", b"[2]")
+    measured.store(folder, "amd", b"[3]")
+    assert measured.machines(folder) == ["amd", "intel"]
+    assert measured.load(folder, "amd") == b"[3]"
+    assert measured.load(folder, "arm") is None
+    assert reading.identity(folder) == identity
+    assert reading.read(folder).name == "tiny"
+
+
+def test_beside_a_package_that_cannot_be_written_they_lie_in_the_cache(
+    folder: Path, tmp_path: Path, written: Written
+) -> None:
+    make_unwritable(folder)
+    place = measured.store(folder, "amd", b"[1]")
+    assert place == tmp_path / "cache" / "measured" / reading.identity(folder) / "amd.json"
+    assert measured.load(folder, "amd") == b"[1]"
+    assert measured.machines(folder) == ["amd"]
+    written(folder, overwrite=True, fp32=b"another model")
+    assert measured.load(folder, "amd") is None, "it is another package's"
+
+
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() == 0, reason="root writes where nobody else may"
+)
+def test_a_read_only_package_keeps_its_measurements_in_the_cache(
+    folder: Path, tmp_path: Path
+) -> None:
+    folder.chmod(0o555)
+    try:
+        place = measured.store(folder, "amd", b"[1]")
+    finally:
+        folder.chmod(0o755)
+    assert place is not None
+    assert place.is_relative_to(tmp_path / "cache")
+
+
+def test_where_nothing_can_be_written_it_is_said(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_unwritable(folder)
+    (tmp_path / "cache").write_text("in the way")
+    assert measured.store(folder, "amd", b"[1]") is None
+    assert f"what was measured of {folder} could not be kept" in caplog.text
+
+
+def test_only_a_plain_file_of_a_right_size_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = measured.store(folder, "amd", b"[1, 2, 3]")
+    assert path is not None
+    (path.parent / "link.json").symlink_to(path)
+    (path.parent / "dir.json").mkdir()
+    assert measured.load(folder, "link") is None
+    assert measured.load(folder, "dir") is None
+    monkeypatch.setattr(measured, "MAX_BYTES", 3)
+    assert measured.load(folder, "amd") is None

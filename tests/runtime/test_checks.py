@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+import edgekit
+from edgekit.errors import BadValue, CorruptPackage, HashMismatch
+from edgekit.package import cases, commit, reading
+from edgekit.package.values import Package
+from edgekit.tensors import Case
+
+
+@pytest.fixture
+def repack(tiny_package: Path) -> Callable[..., Path]:
+    """Write `tiny_package` again with other files or values, and hashes that fit them."""
+
+    def write(contents: dict[str, bytes | Path] | None = None, **changes: Any) -> Path:
+        contents = contents or {}
+        package = reading.read(tiny_package)
+        kept = {n: (tiny_package / n).read_bytes() for n in package.files if n not in contents}
+        path = tiny_package.with_name("changed.edgekit")
+        with commit.new_package(path) as folder:
+            commit.commit(
+                folder,
+                msgspec.structs.replace(package, files={}, **changes),
+                {**kept, **contents},
+            )
+        return path
+
+    return write
+
+
+def perturbed(model: Path, *, by: float) -> bytes:
+    onnx = pytest.importorskip("onnx")
+    loaded = onnx.load(model)
+    (bias,) = [t for t in loaded.graph.initializer if t.name == "b"]
+    values = onnx.numpy_helper.to_array(bias).copy()
+    values[1] += by
+    bias.CopyFrom(onnx.numpy_helper.from_array(values, "b"))
+    return bytes(loaded.SerializeToString())
+
+
+def test_an_untouched_package_passes(tiny_package: Path) -> None:
+    report = edgekit.load(tiny_package).check()
+    assert report.passed
+    assert [row.sizes for row in report.rows] == [{"batch": n} for n in (1, 2, 3, 8)]
+    assert {(row.output, row.status, row.mismatch) for row in report.rows} == {("y", "passed", "")}
+    assert all(0 <= row.max_abs_error <= row.allowed == 1e-5 for row in report.rows)
+    assert all(row.cosine > 0.999 for row in report.rows)
+    assert (report.package, report.variant, report.provider) == ("tiny", "fp32", "cpu")
+    assert report.machine
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_another_model_under_right_hashes_fails(
+    verify: bool, repack: Callable[..., Path], tiny_package: Path
+) -> None:
+    model = perturbed(tiny_package / "fp32.onnx", by=0.01)
+    report = edgekit.load(repack({"fp32.onnx": model}), verify=verify).check()
+    assert not report.passed
+    failed = [row for row in report.rows if row.status == "failed"]
+    assert failed
+    assert all("elements are out of tolerance, the worst at" in row.mismatch for row in failed)
+    assert max(row.max_abs_error for row in failed) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_change_below_the_tolerance_passes(
+    repack: Callable[..., Path], tiny_package: Path
+) -> None:
+    model = perturbed(tiny_package / "fp32.onnx", by=2e-6)
+    report = edgekit.load(repack({"fp32.onnx": model})).check()
+    assert report.passed
+    assert max(row.max_abs_error for row in report.rows) > 1e-6
+
+
+def test_changed_reference_cases_are_refused(tiny_package: Path) -> None:
+    path = tiny_package / "reference.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(HashMismatch, match=r"reference\.safetensors"):
+        edgekit.load(tiny_package).check()
+
+
+def test_missing_reference_cases_are_refused(tiny_package: Path) -> None:
+    (tiny_package / "reference.safetensors").unlink()
+    with pytest.raises(CorruptPackage, match=r"reference\.safetensors"):
+        edgekit.load(tiny_package).check()
+
+
+def test_a_model_without_reference_cases_says_that_it_cannot_be_checked(
+    repack: Callable[..., Path], tiny_onnx: Any
+) -> None:
+    for path in (tiny_onnx(), repack(reference=None)):
+        with pytest.raises(BadValue, match=r"tiny, which has no recorded answers: expected a mod"):
+            edgekit.load(path).check()
+
+
+X = np.ones((2, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "sentence"),
+    [
+        ([], "reference case"),
+        ([Case({"x": X})], "reference case 0 doesn't hold an answer"),
+        ([Case({"x": X}, {"z": X})], "reference case 0 doesn't hold an answer"),
+    ],
+    ids=["none", "no answers", "of another output"],
+)
+def test_cases_that_prove_nothing_never_pass(
+    recorded: list[Case], sentence: str, repack: Callable[..., Path], tiny_package: Path
+) -> None:
+    reference = reading.read(tiny_package).reference
+    assert reference is not None
+    changed = msgspec.structs.replace(
+        reference, cases=len(recorded), content_sha256=cases.content_sha256_of_all(recorded)
+    )
+    path = repack({"reference.safetensors": cases.encode(recorded)}, reference=changed)
+    with pytest.raises(CorruptPackage, match=sentence):
+        edgekit.load(path).check()
+
+
+def test_a_variant_without_a_tolerance_never_passes(
+    repack: Callable[..., Path], tiny_package: Path
+) -> None:
+    package: Package = reading.read(tiny_package)
+    bare = msgspec.structs.replace(package.variants[0], closeness=())
+    with pytest.raises(CorruptPackage, match="a tolerance for each of the outputs y"):
+        edgekit.load(repack(variants=(bare,))).check()
