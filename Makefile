@@ -16,7 +16,7 @@ DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format schemas clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -37,6 +37,9 @@ lint: $(DEV) ## check format, style and types
 format: $(DEV) ## rewrite the files as `make lint` wants them, where that can be done
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+schemas: $(DEMO) ## write docs/schemas again, the JSON Schemas of what --json prints
+	$(BIN)/python docs/write_schemas.py
 
 clean: ## remove what the commands above built, but not the environment
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -21,7 +21,7 @@ from edgekit.measure.bench import Plan
 from edgekit.measure.packages import bench_packages, open_subject
 from edgekit.measure.results import BenchReport
 from edgekit.package.values import SessionChoice
-from edgekit.report.terminal import benched
+from edgekit.report.bench import benched
 from edgekit.terms import Against
 from exporters import export_target
 from exporters.baselines import originals
@@ -48,9 +48,7 @@ def main() -> int:
             package = Path(folder) / "cnn.edgekit"
             export_target("cnn", package)
         reports = [bench(package, batch, plan) for batch in options.batch]
-    console = Console(highlight=False, width=WIDTH)
-    for report in reports:
-        benched(console, report)
+    benched(Console(highlight=False, width=WIDTH), reports)
     path = write_result(NAME, {"reports": msgspec.to_builtins(reports)})
     print(f"kept in {path}", file=sys.stderr)
     return 1 if any(row.mismatch for report in reports for row in report.rows) else 0

@@ -31,8 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--package", type=Path, required=True, help="a package with one input")
     parser.add_argument("--starts", type=int, default=10, help="processes (at least 6)")
-    parser.add_argument("--pairs", type=int, default=100, help="pairs of blocks a process")
-    parser.add_argument("--calls", type=int, default=20, help="calls a block")
+    parser.add_argument("--pairs", type=int, default=400, help="pairs of blocks a process")
+    parser.add_argument("--calls", type=int, default=5, help="calls a block")
     parser.add_argument("--one-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one_process:
@@ -41,7 +41,7 @@ def main() -> None:
         report(options)
 
 
-def measure(package: Path, pairs: int, *, calls: int) -> list[list[float]]:
+def measure(package: Path, pairs: int, *, calls: int) -> list[list[int]]:
     """Time pairs of blocks in this process: [edgekit, bare] in ns a call."""
     import numpy as np
 
@@ -68,7 +68,7 @@ def measure(package: Path, pairs: int, *, calls: int) -> list[list[float]]:
     for _ in range(pairs):
         random.shuffle(order)
         took = {call: block_ns(call, calls) for call in order}
-        samples.append([round(took[ours], 1), round(took[bare], 1)])
+        samples.append([round(took[ours]), round(took[bare])])
     return samples
 
 

@@ -150,7 +150,8 @@ def test_describe_works_without_any_of_the_kernels_files(tmp_path: Path) -> None
 
 def test_describe_tells_this_machine() -> None:
     found = machine.describe()
-    assert found.cores == len(hardware.usable_cores())
+    assert found.cores == len(found.affinity)
+    assert set(found.affinity) == hardware.usable_cores()
     assert found.versions["numpy"] == metadata.version("numpy")
     assert found.python.split(".")[:2] == [str(number) for number in sys.version_info[:2]]
     assert 1 <= machine.threads_available() <= found.cores

@@ -7,8 +7,8 @@ edgekit, 130 interrupted.
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
+import signal
 import sys
 import traceback
 from typing import NoReturn
@@ -16,8 +16,8 @@ from typing import NoReturn
 import click
 
 import edgekit
-from edgekit.cli import commands
-from edgekit.errors import EdgekitError
+from edgekit.cli import commands, output
+from edgekit.errors import EdgekitError, GateFailed, UnknownName
 
 INTERRUPTED, BUG = 130, 70
 
@@ -36,9 +36,10 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            return None
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        names = self.list_commands(ctx)
+        if cmd_name not in names:
+            raise UnknownName(kind="command", asked=cmd_name, available=names)
         module = importlib.import_module(f"{commands.__name__}.{cmd_name}")
         command: click.Command = module.command
         return command
@@ -56,14 +57,20 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit; the console script."""
-    sys.exit(run(sys.argv[1:]))
+    output.prepare_streams()
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # A second Ctrl-C while the interpreter goes down would print a traceback after all.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
+    settings = output.Settings()
     try:
-        code = cli.main(arguments, prog_name="edgekit", standalone_mode=False)
-        sys.stdout.flush()
+        code = cli.main(arguments, prog_name="edgekit", standalone_mode=False, obj=settings)
+        output.flush_results()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -71,52 +78,52 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing was left half-written.", err=True)
+        output.say_error("Interrupted; nothing was left half-written.")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has seen enough. What is still buffered must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # What click makes of a reader that has seen enough of a help text.
+        output.flush_results()
         return 0
     except EdgekitError as error:
-        return _failed(error)
+        return _failed(error, debug=settings.debug)
     except Exception as error:
-        return _failed_unforeseen(error)
+        return _failed_unforeseen(error, debug=settings.debug)
 
 
-def _failed(error: EdgekitError) -> int:
-    if _debugging():
+def _failed(error: EdgekitError, *, debug: bool) -> int:
+    if debug:
         traceback.print_exc()
-    click.secho(f"Error: {error}", fg=_red(), err=True)
+    begin = "The gate said no" if isinstance(error, GateFailed) else "Error"
+    output.say_error(f"{begin}: {error}")
     return error.exit_code
 
 
-def _failed_unforeseen(error: Exception) -> int:
+def _failed_unforeseen(error: Exception, *, debug: bool) -> int:
     from edgekit import cache, installed
-    from edgekit.package.commit import as_storage_error
+    from edgekit.errors import as_storage_error
 
     known = installed.missing_extra(error) or as_storage_error(error)
     if known is not None:
-        return _failed(known)
-    if _debugging():
+        return _failed(known, debug=debug)
+    if debug:
         traceback.print_exc()
     report = cache.store_report("bug", "".join(traceback.format_exception(error)))
-    click.secho(
-        f"This is a bug in edgekit: {type(error).__name__}: {_first_line(error)}. "
+    output.say_error(
+        f"This is a bug in edgekit: {_in_one_line(error)}. "
         + (f"The traceback is in {report}. " if report else "Run it again with --debug. ")
-        + "Please report it.",
-        fg=_red(),
-        err=True,
+        + "Please report it."
     )
     return BUG
 
 
-def _debugging() -> bool:
-    return "--debug" in sys.argv or bool(os.environ.get("EDGEKIT_DEBUG"))
+def _in_one_line(error: Exception) -> str:
+    """Name an exception. One that came out of a worker is the worker's whole traceback, whose
+    last line says what our own first one would.
+    """
+    from edgekit.workers import WorkerFault
 
-
-def _red() -> str | None:
-    return None if os.environ.get("NO_COLOR") else "red"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")[:200]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, WorkerFault) and lines:
+        return lines[-1][:200].rstrip(".")
+    said = f": {lines[0][:200]}" if lines else ""
+    return f"{type(error).__name__}{said}".rstrip(".")

@@ -7,9 +7,15 @@ from typing import Any, TypeVar
 
 import click
 
+from edgekit.cli.output import Settings
 from edgekit.terms import Idle, members
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Keep the options that were typed: for the others the library's own defaults stand."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def json_option(function: F) -> F:
@@ -24,9 +30,10 @@ def debug_option(function: F) -> F:
     return click.option(
         "--debug",
         is_flag=True,
+        is_eager=True,
         expose_value=False,
         help="Show what workers print, and tracebacks.",
-        callback=lambda _ctx, _param, value: value,
+        callback=_remember_debug,
     )(function)
 
 
@@ -36,19 +43,24 @@ def session_options(function: F) -> F:
         click.option(
             "--idle",
             type=click.Choice(members(Idle)),
-            default="brief",
-            show_default=True,
-            help="What threads do between calls: burn a core, spin for 200 µs, or sleep.",
+            help="What threads do between calls: burn a core, spin for 200 µs, or sleep."
+            "  [default: brief]",
         ),
         click.option(
-            "--threads", type=click.IntRange(min=1), help="Threads for one call.  [default: all]"
+            "--threads",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Threads for one call.  [default: all]",
         ),
         click.option(
             "--provider",
-            default="cpu",
-            show_default=True,
-            help="The execution provider to run on; there is no fallback.",
+            metavar="NAME",
+            help="The execution provider to run on; there is no fallback.  [default: cpu]",
         ),
     ):
         function = option(function)
     return function
+
+
+def _remember_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    ctx.ensure_object(Settings).debug = value

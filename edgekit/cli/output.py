@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,27 +17,88 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-WIDE = 160
-"""Columns of a table that doesn't go to a terminal, so that no cell is broken."""
+UNBOUND = 10_000
+"""Columns of an output that goes to no terminal: nothing in it is wrapped or taken apart."""
 
 log = logging.getLogger("edgekit")
+
+
+@dataclass
+class Settings:
+    """What was said about the run itself; the root of click's context holds it."""
+
+    debug: bool = False
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr bear everything: no character of ours or of a name's may fail there,
+    nor may their being closed from the start.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - for the whole run
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def print_json(value: Any) -> None:
     """Print a struct as JSON on stdout."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    try:
+        click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    except BrokenPipeError:
+        _silence_stdout()
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console for stdout, or for stderr; it honours NO_COLOR and a redirected stream."""
+def flush_results() -> None:
+    """Write out what is still buffered for stdout; a reader that has gone is no failure.
+
+    Raises:
+        OSError: it can't be written, as on a full disk.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still buffered must not fail once more at exit.
+        _silence_stdout()
+        if not isinstance(error, BrokenPipeError):
+            raise
+
+
+def say_error(sentence: str) -> None:
+    """Print one red line on stderr, control characters made visible; a closed stderr is no
+    failure.
+    """
+    from edgekit.report.text import printable
+
+    colour = None if os.environ.get("NO_COLOR") else "red"
+    with contextlib.suppress(BrokenPipeError):
+        click.secho(printable(sentence), fg=colour, err=True)
+
+
+def console() -> Console:
+    """Return a console for stdout. It honours NO_COLOR, and COLUMNS where there is no terminal.
+
+    A reader that has seen enough silences it, and the command goes on to its exit code: of a
+    `check … | head` that is still the verdict.
+    """
+    return _console(stderr=False)
+
+
+def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            if not self.stderr:
+                _silence_stdout()
+
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
-        stderr=stderr, highlight=False, width=None if stream.isatty() else WIDE, soft_wrap=False
-    )
+    fitted = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Quiet(stderr=stderr, highlight=False, emoji=False, width=None if fitted else UNBOUND)
 
 
 @contextlib.contextmanager
@@ -44,10 +108,11 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     Yields a function that takes how much is done and how much there is. What the library logs
     meanwhile becomes the line that is shown, or a line each where there is no terminal.
     """
+    debug = click.get_current_context().find_object(Settings)
     shown = _Shown(what)
     log.addHandler(shown)
     before = log.level
-    log.setLevel(logging.DEBUG if "--debug" in sys.argv else logging.INFO)
+    log.setLevel(logging.DEBUG if debug is not None and debug.debug else logging.INFO)
     try:
         with shown:
             yield shown.step
@@ -77,14 +142,16 @@ class _Shown(logging.Handler):
 
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TimeElapsedColumn(),
-                console=console(stderr=True),
+                console=_console(stderr=True),
                 transient=True,
             )
             self._bar.start()
             self._task = self._bar.add_task(self._what, total=None)
+        else:
+            _say(self._what)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,6 +165,19 @@ class _Shown(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if self._bar is None or record.levelno != logging.INFO:
-            click.echo(text, err=True)
+            _say(text)
         else:
             self._bar.update(self._task, description=text)
+
+
+def _say(text: str) -> None:
+    # Whoever read the progress may go; what is being done goes on.
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=True)
+
+
+def _silence_stdout() -> None:
+    with contextlib.suppress(OSError):  # a stream that is no file, as in a notebook
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)

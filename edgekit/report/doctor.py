@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from edgekit.doctor import Report
 from edgekit.doctor.report import Finding, Severity
+from edgekit.report.tables import shown
 
 _MARKS: dict[Severity, str] = {
     "ok": "[green]ok[/]",
@@ -20,7 +20,7 @@ _MARKS: dict[Severity, str] = {
 
 def examined(console: Console, report: Report) -> None:
     """Print everything that was found, what to do under each, and the verdict."""
-    console.print(f"[bold]{escape(report.summary)}[/]")
+    console.print(f"[bold]{shown(report.summary)}[/]")
     _findings(console, "Python", report.python)
     packages = [
         Finding(
@@ -36,8 +36,7 @@ def examined(console: Console, report: Report) -> None:
     missing = [f"{p.distribution} [{p.extra}]" for p in report.packages if p.version is None]
     if missing:
         console.print(
-            "  [dim]not installed, with the extra that brings each: "
-            f"{escape(', '.join(missing))}[/]"
+            f"  [dim]not installed, with the extra that brings each: {shown(', '.join(missing))}[/]"
         )
     _findings(console, "Conflicts", report.conflicts)
     providers = [
@@ -63,12 +62,12 @@ def _findings(console: Console, title: str, findings: Iterable[Finding]) -> None
     if not rows:
         return
     console.print(f"\n[bold]{title}[/]")
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column()
     for row in rows:
-        table.add_row(_MARKS[row.severity], escape(row.subject), escape(row.says))
+        table.add_row(_MARKS[row.severity], shown(row.subject), shown(row.says))
         if row.mend:
-            table.add_row("", "", f"→ {escape(row.mend)}")
+            table.add_row("", "", f"→ {shown(row.mend)}")
     console.print(table)

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from edgekit.metrics import Estimate
+import math
+
+from edgekit.metrics import UNBOUNDED, Estimate
 
 MISSING = "–"
+SMALLEST = 1e-6
+"""What is below it isn't told apart any more."""
 
 
 def digits(value: float) -> str:
     """Write a number with three significant digits, thousands apart, never as a power of ten."""
-    if value == 0 or value != value:
-        return "0" if value == 0 else MISSING
-    size = abs(value)
+    if not math.isfinite(value):
+        return MISSING
+    size = abs(float(f"{value:.3g}"))
     if size >= 100:
         return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}"
-    if size >= 1:
-        return f"{value:.2f}"
-    if size >= 0.1:
-        return f"{value:.3f}"
-    if size >= 0.001:
-        return f"{value:.4f}"
-    return f"{value:.2e}"
+    if size == 0:
+        return "0"
+    if size < SMALLEST:
+        return f"<{SMALLEST:.6f}"
+    return f"{value:.{2 - math.floor(math.log10(size))}f}"
 
 
-def optional(value: float | None) -> str:
-    """Write a number, or a dash where there is none."""
-    return MISSING if value is None else digits(value)
+def error(value: float) -> str:
+    """Write a difference between two answers: two digits and a power of ten, as errors are read."""
+    if value >= UNBOUNDED:
+        return "unbounded"
+    return "0" if value == 0 else f"{value:.1e}"
 
 
 def times(estimate: Estimate) -> str:
@@ -48,3 +50,8 @@ def share(estimate: Estimate | None) -> str:
 def size(nbytes: float) -> str:
     """Write a file size in 10^6 bytes, or in 10^3 where it is small."""
     return f"{digits(nbytes / 1e6)} MB" if nbytes >= 1e5 else f"{digits(nbytes / 1e3)} kB"
+
+
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Write how many: 1 thread, 1,500 cases. `plural` is the noun with s unless given."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -70,6 +70,20 @@ def test_a_loop_inside_a_branch_is_counted(write_text: Write) -> None:
     }
 
 
+def test_a_branch_inside_a_function_is_counted(write_text: Write) -> None:
+    text = f"""{HEAD}
+    net (float[n] x, bool cond) => (float[n] y) {{ y = own.Choose(x, cond) }}
+    <domain: "own", opset_import: ["": 20]>
+    Choose (x, cond) => (y) {{
+        y = If (cond) <
+            then_branch = yes () => (a) {{ a = Relu(x) }},
+            else_branch = no () => (a) {{ a = Neg(x) }}
+        >
+    }}"""
+    facts = summarize(write_text(text))
+    assert facts.operators == {"If": 1, "Neg": 1, "Relu": 1, "own::Choose": 1}
+
+
 def test_operators_of_other_domains_are_named_with_them(write_text: Write) -> None:
     text = f"{HEAD} net (float[n] x) => (float[n] y) {{ a = com.microsoft.Gelu(x) y = Relu(a) }}"
     assert summarize(write_text(text)).operators == {"Relu": 1, "com.microsoft::Gelu": 1}
@@ -83,6 +97,9 @@ def test_sparse_weights_count_with_their_whole_shape(tiny_onnx: Any) -> None:
     (dense,) = [t for t in model.graph.initializer if t.name == "W"]
     model.graph.initializer.remove(dense)
     model.graph.sparse_initializer.append(onnx.helper.make_sparse_tensor(values, indices, [4, 3]))
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("W", onnx.TensorProto.FLOAT, [4, 3])
+    )
     onnx.save(model, path)
     assert summarize(path).parameters == 15
     assert [spec.name for spec in signature_of(path).inputs] == ["x"]

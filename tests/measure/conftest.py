@@ -14,6 +14,12 @@ from edgekit.tensors import RunFacts
 from edgekit.workers import Call
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what one test measures from the next, whose package has the same hash."""
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def opens() -> Callable[..., Candidate]:
     """Make a candidate that opens a package or an .onnx file in a real worker."""

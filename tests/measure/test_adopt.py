@@ -233,6 +233,26 @@ def test_a_quantized_model_is_packed_as_int8(save: Save, tmp_path: Path) -> None
     assert (package.variants[0].name, package.variants[0].model) == ("int8", "int8.onnx")
 
 
+def test_a_half_precision_model_may_be_rounded_less_when_it_is_optimized(
+    save: Save, tmp_path: Path
+) -> None:
+    half = onnx.TensorProto.FLOAT16
+    generator = np.random.default_rng(0)
+    weights = {f"w{i}": generator.standard_normal((64, 64)).astype(np.float16) for i in range(4)}
+    path = save(
+        *(("MatMul", [f"h{i}", f"w{i}"], [f"h{i + 1}"]) for i in range(4)),
+        inputs=(("h0", half, ["batch", 64]),),
+        outputs=(("h4", half, ["batch", 64]),),
+        constants=weights,
+    )
+    package = adopt(path, tmp_path / "out.edgekit")
+    (entry,) = package.variants[0].closeness
+    assert package.variants[0].precision == "fp16"
+    assert entry.max_abs_error < entry.tolerance.absolute
+    assert package.provenance.verification is not None
+    assert "0.01 x largest" in package.provenance.verification.rule
+
+
 def test_a_model_with_sequences_is_refused(save: Save, tmp_path: Path) -> None:
     sequence = onnx.helper.make_tensor_sequence_value_info("y", FLOAT, None)
     path = save(("SequenceConstruct", ["x"], ["y"]), outputs=(sequence,))

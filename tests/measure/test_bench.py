@@ -28,12 +28,15 @@ SIGNATURE = Signature(
 class Workshop:
     """Stands in for `Worker`: notes what is asked of whom, and does what a test plans.
 
+    `turns` are the timed ones, with their begin and end, and `beside` who stood at each.
+
     `durations_ns` is how long a candidate's calls take, `answers` what it answers to a feed, and
     `accidents` what it raises when it is asked to do a thing for the n-th time ("open", "run").
     """
 
     def __init__(self) -> None:
         self.turns: list[tuple[str, float, float]] = []
+        self.beside: list[set[str]] = []
         self.standing: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         self.durations_ns: dict[str, int] = {}
@@ -72,6 +75,7 @@ class _Stand:
         answer = self.shop.answers.get(self.label, lambda feed: {"y": feed["x"][:, :3]})(feed)
         if calls > 1 and warm_ups == 3:
             self.shop.turns.append((self.label, begun, time.monotonic()))
+            self.shop.beside.append(set(self.shop.standing))
             self.shop.calls.append((self.label, calls))
         return Timed([duration] * calls, [2 * duration] * warm_ups, answer if calls else {})
 
@@ -208,6 +212,12 @@ def test_an_optional_candidate_that_fails_is_left_out_with_its_reason(
     assert [(left.label, left.reason) for left in done.left_out] == [("b", reason)]
     assert steps[-1][0] == steps[-1][1]
     assert [done for done, _ in steps] == list(range(1, len(steps) + 1))
+
+
+def test_the_worker_of_a_candidate_that_is_left_out_is_ended_at_once(workshop: Workshop) -> None:
+    workshop.accidents = {("b", "open", 1): DIED}
+    run([named("a"), named("b", optional=True)])
+    assert workshop.beside == [{"a"}] * 9
 
 
 def test_the_next_candidate_is_the_baseline_when_the_first_is_left_out(workshop: Workshop) -> None:

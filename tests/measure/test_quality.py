@@ -90,7 +90,7 @@ def test_sequences_of_several_lengths_are_compared_position_by_position() -> Non
 def test_classes_are_read_from_the_named_output_whatever_the_order() -> None:
     aux = np.array([[9.0, 0.0, 0.0]])
     cases = [case(2, {"aux": aux, "y": scores(2)["y"]})]  # sorted, as a file of cases has them
-    answers = [{"y": scores(2)["y"], "aux": aux}]
+    answers = [{"aux": aux, "y": scores(2)["y"]}]
     quality = measure_quality(answers, dataset(cases), metric="top1", output="y")
     assert quality.accuracy == quality.agreement == wilson(1, 1)
 

@@ -109,6 +109,39 @@ def test_any_form_of_the_same_numbers_gives_the_same_answer(
         np.testing.assert_array_equal(tiny(value), tiny(X))
 
 
+class _Watched:
+    """A session that keeps what it is fed."""
+
+    def __init__(self) -> None:
+        self.fed: list[Any] = []
+
+    def run(self, outputs: list[str], feed: dict[str, Any]) -> list[Any]:
+        self.fed.append(feed["x"])
+        return [feed["x"]]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda f: f.__name__)
+def test_onnxruntime_sees_nothing_but_plain_arrays(
+    layout: Callable[[Any], Any], tiny: Model
+) -> None:
+    tiny(X)  # from here on the shape is known
+    session: Any = _Watched()
+    tiny._session = session
+    value = layout(X)
+    tiny(value)
+    (fed_array,) = session.fed
+    assert type(fed_array) is np.ndarray
+    assert fed_array.dtype == np.float32
+    assert fed_array.flags.c_contiguous
+    assert fed_array.flags.aligned
+
+
+def test_a_mask_is_seen_where_the_shape_is_known(tiny: Model) -> None:
+    tiny(X)
+    with pytest.raises(InputError, match="masked elements"):
+        tiny(np.ma.masked_array(X, mask=X > 1))
+
+
 def test_repeated_rows_of_zero_stride_are_read_as_rows(tiny: Model, tiny_answer: Answer) -> None:
     rows = np.broadcast_to(X[0], (5, 4))
     np.testing.assert_allclose(tiny(rows), tiny_answer({"x": np.array(rows)}), atol=1e-6)

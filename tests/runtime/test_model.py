@@ -152,6 +152,20 @@ def test_many_threads_get_right_answers_or_hear_that_it_was_closed(
             assert all(closed for _, closed in (task.result() for task in running))
 
 
+def test_a_call_that_runs_while_the_model_is_closed_ends_well(tiny_onnx: Any) -> None:
+    model = edgekit.load(tiny_onnx())
+    expected = model(X)
+
+    class Closing(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            model.close()
+            return super().__getitem__(name)
+
+    np.testing.assert_array_equal(model(Closing(x=X)), expected)
+    with pytest.raises(ModelClosed):
+        model(Closing(x=X))
+
+
 def test_the_memory_of_shapes_is_bounded(write_onnx: WriteOnnx) -> None:
     model = edgekit.load(write_onnx("(float[n] x) => (float[n] y) { y = Neg(x) }"), threads=1)
     for size in range(1, 300):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from edgekit.cli.options import debug_option, json_option, session_options
+from edgekit.cli.options import debug_option, given, json_option, session_options
 from edgekit.terms import Against, Idle, members
 
 if TYPE_CHECKING:
     from edgekit.measure.gates import Gate
     from edgekit.measure.packages import Subject
-    from edgekit.measure.results import BenchReport
+    from edgekit.measure.plan import Candidate
+    from edgekit.measure.results import BenchReport, LeftOut
 
 _EPILOG = """\b
 Examples:
@@ -23,15 +24,13 @@ Examples:
   edgekit bench net.edgekit --original net.py:make --json > bench.json"""
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="How fast and how right, beside the original?")
 @click.argument("packages", nargs=-1, required=True, type=click.Path(path_type=Path))
 @session_options
 @click.option(
     "--against",
-    default="eager",
-    show_default=True,
     metavar="HOW[,HOW]",
-    help=f"How the PyTorch original runs: {', '.join(members(Against))}.",
+    help=f"How the PyTorch original runs: {', '.join(members(Against))}.  [default: eager]",
 )
 @click.option("--original", metavar="TARGET", help="What makes the original, if not remembered.")
 @click.option(
@@ -47,37 +46,58 @@ Examples:
     "batches",
     multiple=True,
     type=click.IntRange(min=1),
-    help="Batch size; repeat for more.  [default: 1]",
+    metavar="N",
+    help="Batch size; repeat for more.  [default: 1, or the lowest that there is]",
 )
-@click.option("--starts", type=click.IntRange(min=2), help="Fresh processes each.  [default: 5]")
-@click.option("--rounds", type=click.IntRange(min=1), help="Rounds a start.  [default: 4]")
+@click.option(
+    "--starts",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Fresh processes of each.  [default: 5]",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Rounds in each process.  [default: 4]",
+)
+@click.option(
+    "--time-limit",
+    "wall_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a process that takes longer to load, or for one turn.  [default: 600]",
+)
 @click.option(
     "--fail-if",
     "gates",
     multiple=True,
     metavar="CONDITION",
-    help="Exit with 3 if a variant meets it, on its interval's worse end: 'speedup<1.5'.",
+    help="Exit with 3 if a variant meets it, on its interval's worse end: 'speedup<1.5'. Repeat "
+    "for more.",
 )
 @json_option
 @debug_option
 def command(
     packages: tuple[Path, ...],
-    provider: str,
+    provider: str | None,
     threads: int | None,
-    idle: Idle,
-    against: str,
+    idle: Idle | None,
+    against: str | None,
     original: str | None,
     params: tuple[str, ...],
     batches: tuple[int, ...],
     starts: int | None,
     rounds: int | None,
+    wall_s: float | None,
     gates: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Time PACKAGES side by side with their PyTorch original, and measure accuracy.
 
     Each candidate runs in processes of its own, started afresh several times, in interleaved
-    rounds. Speedups are ratios inside this run, with a 95 % interval.
+    rounds. Speedups are ratios inside this run, with a 95 % interval. The original is that of
+    the first package.
     """
     from edgekit.cli import output as out
     from edgekit.measure import gates as gating
@@ -87,20 +107,19 @@ def command(
 
     parsed = [gating.parse(text) for text in gates]
     ways = _ways(against)
-    refuse_unusable(provider)
-    subjects = [open_subject(path) for path in packages]
-    given = {"starts": starts, "rounds": rounds}
-    plan = Plan(**{name: value for name, value in given.items() if value is not None})
-    choice = SessionChoice(provider=provider, threads=threads, idle=idle)
-    candidates, left_out = _originals(subjects[0], ways, original, params, threads)
+    plan = Plan(**given(starts=starts, rounds=rounds, wall_s=wall_s))
+    choice = SessionChoice(**given(provider=provider, threads=threads, idle=idle))
+    refuse_unusable(choice.provider)
     reports: list[BenchReport] = []
-    for batch in batches or (None,):
-        with out.progress(f"timing {', '.join(s.name for s in subjects)}") as step:
+    with out.progress(f"timing {', '.join(map(str, packages))}") as step:
+        subjects = [open_subject(path) for path in packages]
+        originals, left_out = _originals(subjects[0], ways, original, params, threads)
+        for batch in batches or (None,):
             reports.append(
                 bench_packages(
                     subjects,
                     choice,
-                    originals=candidates,
+                    originals=originals,
                     left_out=left_out,
                     batch=batch,
                     plan=plan,
@@ -110,27 +129,42 @@ def command(
     if as_json:
         out.print_json(reports[0] if len(reports) == 1 else reports)
     else:
-        from edgekit.report.terminal import benched
+        from edgekit.report.bench import benched
 
-        for report in reports:
-            benched(out.console(), report)
+        benched(out.console(), reports)
     return _verdict(reports, parsed)
 
 
-def _ways(against: str) -> list[Against]:
+def _ways(against: str | None) -> list[Against]:
     from edgekit.errors import UnknownName
 
-    ways = [way.strip() for way in against.split(",")]
+    known = members(Against)
+    ways = [way.strip() for way in against.split(",")] if against is not None else [known[0]]
     for way in ways:
-        if way not in members(Against):
-            raise UnknownName(kind="way to run it", asked=way, available=list(members(Against)))
-    return ways  # type: ignore[return-value]  # each is a member
+        if way not in known:
+            raise UnknownName(kind="way to run the original", asked=way, available=list(known))
+    return cast("list[Against]", list(dict.fromkeys(ways)))
 
 
-def _originals(subject: Subject, ways, original, params, threads):  # type: ignore[no-untyped-def]
+def _originals(
+    subject: Subject,
+    ways: list[Against],
+    original: str | None,
+    params: tuple[str, ...],
+    threads: int | None,
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """Find the originals of a package that came from PyTorch; a plain .onnx has none."""
     from edgekit.cli.originals import named_parameters, own_exporters
+    from edgekit.errors import BadValue
 
-    if subject.package is None:
+    if subject.package is None or subject.package.provenance.original == "onnx":
+        if original is not None or params:
+            raise BadValue(
+                what=f"a bench of {subject.path}",
+                asked="done with " + ("--original" if original is not None else "-p"),
+                expected="a package that was exported from PyTorch; an .onnx file from elsewhere "
+                "has no other original than itself",
+            )
         return [], []
     own_exporters()
     from exporters.baselines import originals

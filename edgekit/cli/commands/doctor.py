@@ -12,7 +12,7 @@ Examples:
   edgekit doctor --json"""
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="What can this machine run, and what is missing?")
 @json_option
 @debug_option
 def command(as_json: bool) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.options import debug_option, json_option
+from edgekit.cli.options import debug_option, given, json_option
 
 if TYPE_CHECKING:
     from edgekit.package.values import Package
@@ -20,7 +19,7 @@ Examples:
   edgekit export elsewhere.onnx -o elsewhere.edgekit"""
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="Make a model package, verified against its original.")
 @click.argument("target")
 @click.option(
     "-o",
@@ -42,16 +41,19 @@ Examples:
     metavar="INPUT=AXES",
     help="Name the axes whose size may change, with a range: image=batch:1..64,_,_,_.",
 )
-@click.option("--opset", type=int, help="ONNX operator set, exactly this one.  [default: 20]")
+@click.option(
+    "--opset", type=int, metavar="N", help="ONNX operator set, exactly this one.  [default: 20]"
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
+    metavar="SHARE",
     help="Allowed difference, as a share of an output's largest value, instead of the measured "
     "bound.",
 )
 @click.option("--external-data", is_flag=True, help="Keep the weights in a file beside the .onnx.")
 @click.option("--overwrite", is_flag=True, help="Replace the package at the output.")
-@click.option("--seed", type=int, help="Seed of random numbers.  [default: 0]")
+@click.option("--seed", type=int, metavar="N", help="Seed of random numbers.  [default: 0]")
 @click.option(
     "--time-limit",
     "time_limit_s",
@@ -82,39 +84,48 @@ def command(
     """
     from edgekit.cli import output as out
 
-    given = {
-        "opset": opset,
-        "tolerance": tolerance,
-        "seed": seed,
-        "time_limit_s": time_limit_s,
-        "external_data": external_data or None,
-    }
-    options = {name: value for name, value in given.items() if value is not None}
+    options = given(
+        opset=opset,
+        tolerance=tolerance,
+        seed=seed,
+        time_limit_s=time_limit_s,
+        external_data=external_data or None,
+    )
     with out.progress(f"exporting {target}"):
         if target.endswith(".onnx"):
-            path, package = _adopt(target, output, overwrite, [*options, *params, *dynamic])
+            _refuse_options([*options, *_typed(param=params, dynamic=dynamic)])
+            path, package = _adopt(target, output, overwrite)
         else:
             path, package = _export(target, output, params, dynamic, overwrite, options)
     if as_json:
-        out.print_json(package)
+        from edgekit.report.documents import ExportDocument
+
+        out.print_json(ExportDocument(path, package))
     else:
         from edgekit.report.terminal import exported
 
         exported(out.console(), path, package)
 
 
-def _adopt(
-    target: str, output: Path | None, overwrite: bool, unusable: list[str]
-) -> tuple[str, Package]:
-    from edgekit.errors import BadValue
-    from edgekit.measure.adopt import adopt
+def _typed(**repeated: tuple[str, ...]) -> list[str]:
+    return [name for name, values in repeated.items() if values]
 
-    if unusable:
+
+def _refuse_options(typed: list[str]) -> None:
+    from edgekit.errors import BadValue
+
+    if typed:
+        names = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in typed)
         raise BadValue(
             what="an export of an .onnx file",
-            asked=f"done with {', '.join(unusable)}",
-            expected="only -o and --overwrite: the file is packed as it is",
+            asked=f"done with {names}",
+            expected="only -o and --overwrite, because the file is packed as it is",
         )
+
+
+def _adopt(target: str, output: Path | None, overwrite: bool) -> tuple[str, Package]:
+    from edgekit.measure.adopt import adopt
+
     path = output or Path(f"{Path(target).stem}.edgekit")
     return str(path), adopt(Path(target), path, overwrite=overwrite)
 
@@ -125,7 +136,7 @@ def _export(
     params: tuple[str, ...],
     dynamic: tuple[str, ...],
     overwrite: bool,
-    options: Mapping[str, object],
+    options: dict[str, Any],
 ) -> tuple[str, Package]:
     from edgekit.cli.originals import named_parameters, own_exporters
 
@@ -138,6 +149,6 @@ def _export(
         parameters=named_parameters(params),
         dynamic=dynamic,
         overwrite=overwrite,
-        **options,  # type: ignore[arg-type]  # each is None or of its option's type
+        **options,
     )
     return done.path, done.package

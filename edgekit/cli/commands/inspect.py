@@ -14,7 +14,7 @@ Examples:
   edgekit inspect elsewhere.onnx --json"""
 
 
-@click.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG, short_help="What is in a package or an .onnx file?")
 @click.argument("package", type=click.Path(path_type=Path))
 @json_option
 @debug_option
@@ -25,7 +25,9 @@ def command(package: Path, as_json: bool) -> None:
 
     found = inspect(package)
     if as_json:
-        out.print_json(found)
+        from edgekit.report.documents import InspectDocument
+
+        out.print_json(InspectDocument(found))
     else:
         from edgekit.report.terminal import inspected
 

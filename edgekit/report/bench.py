@@ -1,0 +1,114 @@
+"""What `edgekit bench` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from edgekit import machine
+from edgekit.measure.results import MB, BenchReport, Row
+from edgekit.report.figures import MISSING, count, digits, error, share, size, times
+from edgekit.report.tables import Column, print_table, shown
+
+_BETWEEN_CALLS = {
+    "spin": "spin",
+    "brief": "spin for 200 µs and then sleep",
+    "sleep": "sleep",
+}
+
+
+def benched(console: Console, reports: Sequence[BenchReport]) -> None:
+    """Print benches, each with its conditions, a row a candidate, and what was left out."""
+    for index, report in enumerate(reports):
+        if index:
+            console.print()
+        _print_one(console, report)
+
+
+def _print_one(console: Console, report: BenchReport) -> None:
+    bench = report.bench
+    console.print(" · ".join(map(shown, _conditions(report))), style="bold")
+    print_table(console, _columns(report))
+    console.print()
+    for left in bench.left_out:
+        console.print(f"{shown(left.label)} is left out: {shown(left.reason)}")
+    console.print(_method(report), style="dim")
+    for row in report.rows:
+        if row.mismatch:
+            console.print(f"[red]{shown(row.label)} answers otherwise[/]: {shown(row.mismatch)}")
+        if row.unstable:
+            console.print(f"[yellow]{shown(row.label)}[/]: {shown(row.unstable)}")
+    for note in bench.notes:
+        console.print(f"Note: {shown(note)}")
+
+
+def _conditions(report: BenchReport) -> list[str]:
+    bench = report.bench
+    said = [
+        bench.name,
+        machine.summary(bench.machine),
+        count(bench.threads, "thread"),
+        *(f"{name} {n}" for name, n in bench.sizes.items()),
+    ]
+    quality = next((m.quality for m in bench.measurements if m.quality), None)
+    if quality is not None:
+        said.append(count(quality.cases, "held-out case"))
+    return said
+
+
+def _method(report: BenchReport) -> str:
+    bench = report.bench
+    starts = bench.measurements[0].starts
+    idle = next((m.facts.idle for m in bench.measurements if m.facts.idle), None)
+    return (
+        f"Speedup is against {shown(bench.baseline)} ({shown(bench.baseline_is)}), in this run: "
+        f"{count(len(starts), 'fresh process', 'fresh processes')} of each, "
+        f"{count(len(starts[0].rounds), 'interleaved round')} in each process."
+        + (f" Between calls ONNX Runtime's threads {_BETWEEN_CALLS[idle]}." if idle else "")
+    )
+
+
+def _columns(report: BenchReport) -> list[Column]:
+    bench, rows = report.bench, report.rows
+    top1 = bench.metric == "top1"
+    figures = [
+        ("p90 ms", [digits(row.p90_ms) for row in rows]),
+        ("speedup [95 %]", [times(row.speedup) if row.speedup else "baseline" for row in rows]),
+        *(_against_labels(rows, bench.baseline) if top1 else _against_numbers(rows)),
+        ("size", [MISSING if row.size_mb is None else size(row.size_mb * MB) for row in rows]),
+        ("cold start", [f"{digits(row.cold_ms)} ms" for row in rows]),
+        (
+            "peak memory",
+            [MISSING if row.peak_mb is None else f"{digits(row.peak_mb)} MiB" for row in rows],
+        ),
+    ]
+    labels = [shown(row.label) for row in rows]
+    labels += [f"[dim]{shown(left.label)}[/]" for left in bench.left_out]
+    p50 = [digits(row.p50_ms.value) for row in rows] + ["left out" for _ in bench.left_out]
+    absent = ["" for _ in bench.left_out]
+    return [
+        Column("", labels, left=True),
+        Column("p50 ms", p50),
+        *(Column(title, [*cells, *absent]) for title, cells in figures),
+    ]
+
+
+def _against_labels(rows: Sequence[Row], baseline: str) -> list[tuple[str, list[str]]]:
+    return [
+        ("accuracy [95 %]", [share(row.accuracy) for row in rows]),
+        (
+            "agreement [95 %]",
+            [MISSING if row.label == baseline else share(row.agreement) for row in rows],
+        ),
+    ]
+
+
+def _against_numbers(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    return [
+        (
+            "max abs error",
+            [MISSING if row.max_abs_error is None else error(row.max_abs_error) for row in rows],
+        ),
+        ("cosine", [MISSING if row.cosine is None else f"{row.cosine:.7f}" for row in rows]),
+    ]

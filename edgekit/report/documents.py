@@ -1,0 +1,59 @@
+"""What `--json` prints, a struct a command, and its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edgekit.doctor import Report
+from edgekit.measure.inspection import Inspection
+from edgekit.measure.results import BenchReport
+from edgekit.package.values import Package
+from edgekit.runtime.checks import CheckReport
+
+SCHEMA_VERSION = 1
+"""Version of the documents below; raised when a field changes its meaning or goes."""
+
+
+class ExportDocument(msgspec.Struct, frozen=True):
+    """`edgekit export --json`: where the package is, and all that its manifest says of it."""
+
+    path: str
+    package: Package
+    schema_version: int = SCHEMA_VERSION
+
+
+class CheckDocument(msgspec.Struct, frozen=True):
+    """`edgekit check --json`: the verdict, and what it rests on."""
+
+    passed: bool
+    check: CheckReport
+    schema_version: int = SCHEMA_VERSION
+
+
+class InspectDocument(msgspec.Struct, frozen=True):
+    """`edgekit inspect --json`."""
+
+    inspection: Inspection
+    schema_version: int = SCHEMA_VERSION
+
+
+DOCUMENTS: dict[str, Any] = {
+    "bench": BenchReport | list[BenchReport],  # a list where several batches were asked for
+    "check": CheckDocument,
+    "doctor": Report,
+    "export": ExportDocument,
+    "inspect": InspectDocument,
+}
+"""What each command prints."""
+
+
+def schema(command: str) -> str:
+    """Write the JSON Schema of what a command prints, as `docs/schemas` holds it."""
+    made = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"edgekit {command} --json",
+        **msgspec.json.schema(DOCUMENTS[command]),
+    }
+    return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"

@@ -1,0 +1,189 @@
+"""`edgekit check`, `inspect` and `doctor`: what they say of right and of broken packages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit.package import cases, commit, reading
+from edgekit.report.documents import DOCUMENTS, CheckDocument
+from edgekit.tensors import Array, Case
+
+jsonschema = pytest.importorskip("jsonschema")
+
+Here = Callable[..., int]
+Captured = pytest.CaptureFixture[str]
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
+
+
+def document(command: str, text: str) -> Any:
+    """Decode what a command printed, strictly, and hold it to the schema in docs/schemas."""
+    schema = json.loads((SCHEMAS / f"{command}.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(json.loads(text))
+    return msgspec.json.decode(text, type=DOCUMENTS[command], strict=True)
+
+
+def record_again(package: Path, change: Callable[[Array], Array]) -> None:
+    """Record other answers than the model gives, with the hashes in order."""
+    packed = reading.read(package)
+    assert packed.reference is not None
+    kept = [
+        Case(case.feed, {"y": change((case.outputs or {})["y"])})
+        for case in cases.open_cases(package, packed, packed.reference).open()
+    ]
+    commit.commit(package, packed, {packed.reference.file: cases.encode(kept)})
+
+
+def test_a_right_package_passes(tiny_package: Path, here: Here, capsys: Captured) -> None:
+    assert here("check", tiny_package) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].startswith("tiny · fp32 · cpu · ")
+    assert "Right on this machine: 4 of 4 passed." in out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda y: y + 1, lambda y: np.full_like(y, np.nan), lambda y: np.full_like(y, np.inf)],
+    ids=["moved", "nan", "inf"],
+)
+def test_a_package_that_is_off_exits_with_three(
+    change: Callable[[Array], Array], tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    record_again(tiny_package, change)
+    assert here("check", tiny_package) == 3
+    out = capsys.readouterr().out
+    assert "Off on this machine: 4 of 4 answers lie further from the original's" in out
+    assert "Case 0, y: 3 of 3 elements are out of tolerance" in out
+    assert here("check", tiny_package, "--json") == 3
+    found = document("check", capsys.readouterr().out)
+    assert isinstance(found, CheckDocument)
+    assert not found.passed
+    assert {row.status for row in found.check.rows} == {"failed"}
+
+
+def test_check_prints_json_alone(tiny_package: Path, here: Here, capsys: Captured) -> None:
+    assert here("check", tiny_package, "--json", "--threads", "1", "--idle", "sleep") == 0
+    found = document("check", capsys.readouterr().out)
+    assert found.passed
+    assert len(found.check.rows) == 4
+
+
+def test_a_file_that_was_changed_is_named(
+    tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    model = tiny_package / "fp32.onnx"
+    content = bytearray(model.read_bytes())
+    content[-1] ^= 1
+    model.write_bytes(content)
+    for command in ("check", "bench"):
+        assert here(command, tiny_package) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "Error: fp32.onnx in " in said.err
+        assert "is not the file that was packed" in said.err
+
+
+def test_a_changed_manifest_is_no_package(
+    tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    manifest = tiny_package / "manifest.json"
+    manifest.write_text(manifest.read_text()[:-40])
+    for command in ("check", "bench", "inspect"):
+        assert here(command, tiny_package) == 1
+        assert "is not a model package that can be trusted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("cut", [lambda b: b[: len(b) // 2], lambda b: b"\x00\xff" * 64, lambda b: b""])
+@pytest.mark.parametrize("command", ["check", "bench", "inspect", "export"])
+def test_a_broken_onnx_file_is_named(
+    command: str, cut: Callable[[bytes], bytes], tiny_onnx: Any, here: Here, capsys: Captured
+) -> None:
+    path = tiny_onnx()
+    path.write_bytes(cut(path.read_bytes()))
+    assert here(command, path.name) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert f"Error: {path.name} cannot be used as an ONNX model" in said.err
+    assert list(path.parent.glob("*.edgekit")) == []
+    assert list(path.parent.glob(".*partial*")) == []
+
+
+@pytest.mark.parametrize("command", ["check", "bench"])
+@pytest.mark.parametrize(
+    ("provider", "code", "said"),
+    [
+        ("cdua", 2, "Did you mean 'cuda'?"),
+        ("cuda", 1, "pip install 'edgekit-onnx[gpu]'"),
+        ("tensorrt", 1, "pip install 'edgekit-onnx[tensorrt]'"),
+    ],
+)
+def test_a_provider_that_is_not_there_is_an_error_with_the_mend(
+    command: str, provider: str, code: int, said: str, tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    from edgekit import providers
+
+    if code == 1 and providers.find(provider).diagnose().usable:
+        pytest.skip(f"{provider} can be used here")
+    assert here(command, tiny_package, "--provider", provider) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert said in shown.err
+
+
+def test_an_unknown_variant_names_those_that_are_there(
+    tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    assert here("check", tiny_package, "--variant", "fp23") == 2
+    assert "Did you mean 'fp32'?" in capsys.readouterr().err
+
+
+def test_inspect_shows_a_package(tiny_package: Path, here: Here, capsys: Captured) -> None:
+    assert here("inspect", tiny_package) == 0
+    out = capsys.readouterr().out
+    assert "in   x: float32 [batch, 4]  (batch:1..8)" in out
+    assert "Cases in the package: 4 reference, 20 evaluation" in out
+    assert "Nothing was measured of it yet: edgekit bench" in out
+    assert here("inspect", tiny_package, "--json") == 0
+    found = document("inspect", capsys.readouterr().out).inspection
+    assert found.kind == "model package"
+    assert found.variants[0].facts.operators == {"Add": 1, "MatMul": 1, "Relu": 1}
+
+
+def test_inspect_shows_a_plain_file(tiny_onnx: Any, here: Here, capsys: Captured) -> None:
+    path = tiny_onnx(second_input=True)
+    assert here("inspect", path.name) == 0
+    out = capsys.readouterr().out
+    assert "plain .onnx file" in out
+    assert "Operators of tiny: 2 Add, 1 MatMul, 1 Relu" in out
+    assert "measured" not in out
+    assert here("inspect", path.name, "--json") == 0
+    assert document("inspect", capsys.readouterr().out).inspection.provenance is None
+
+
+def test_doctor_says_that_models_can_run_here(here: Here, capsys: Captured) -> None:
+    assert here("doctor") == 0
+    out = capsys.readouterr().out
+    assert "Execution providers" in out
+    assert out.rstrip().endswith("Models can run here.")
+    assert here("doctor", "--json") == 0
+    assert document("doctor", capsys.readouterr().out).usable
+
+
+def test_doctor_without_a_runtime_says_what_to_install(edgekit: Any, tmp_path: Path) -> None:
+    shim = tmp_path / "no-onnxruntime"
+    shim.mkdir()
+    (shim / "onnxruntime.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'onnxruntime'\", name='onnxruntime')\n"
+    )
+    done = edgekit("doctor", env={"PYTHONPATH": str(shim)})
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "Models can't run here yet" in done.stdout
+    assert "edgekit-onnx[cpu]" in done.stdout
