@@ -35,9 +35,11 @@ def median_interval(values: Sequence[float]) -> Estimate:
 
 
 def write_result(name: str, result: dict[str, Any]) -> Path:
-    """Write a benchmark's result as JSON, with the machine it comes from."""
+    """Write a benchmark's result as JSON, a line for each part, with the machine it comes from."""
     whole = {"benchmark": name, **result, "machine": machine.describe()}
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+    encode = msgspec.json.encode
+    parts = [b"  %s: %s" % (encode(key), encode(value)) for key, value in whole.items()]
+    path.write_bytes(b"{\n" + b",\n".join(parts) + b"\n}\n")
     return path

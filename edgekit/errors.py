@@ -35,7 +35,6 @@ values, so that an error crosses from a worker to its parent whole (`to_wire`, `
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 from collections.abc import Iterable, Mapping
@@ -72,6 +71,8 @@ def from_wire(name: str, facts: Mapping[str, Any]) -> EdgekitError:
 
 
 def _nearest(asked: str, available: Iterable[str]) -> str:
+    import difflib  # 3 ms that a loaded model shouldn't pay for
+
     close = difflib.get_close_matches(asked, list(available), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

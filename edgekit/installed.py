@@ -16,6 +16,7 @@ EXTRAS = {
     "onnxscript": "export",
     "torch": "export",
     "mlxtend": "models",
+    "ml_dtypes": "build",
 }
 """Import packages that an extra of edgekit-onnx brings, and which."""
 

@@ -32,14 +32,16 @@ from edgekit.tensors import (
 )
 from edgekit.terms import DType, members
 from exporters import sources, strategies
+from exporters.answers import answers
+from exporters.arrays import to_numpy, to_torch
 from exporters.data import data_of, nbytes, refuse_without_classes
 from exporters.dimensions import resolve
 from exporters.exportable import Exportable
-from exporters.original import Original, to_numpy, to_torch
+from exporters.original import Original
 from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequest
 from exporters.seeds import seed_everything
 from exporters.sizes import drawn, in_words, sizes_to_try
-from exporters.verify import answers, refuse_unsteady, torch_versions, verify
+from exporters.verify import refuse_unsteady, torch_versions, verify
 
 log = logging.getLogger("edgekit")
 

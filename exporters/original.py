@@ -10,13 +10,13 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
 from edgekit.errors import BadValue, FactoryFailed, OriginalUnavailable
 from edgekit.tensors import Array, Feed, RunFacts, Signature
 from exporters import sources
+from exporters.arrays import to_numpy, to_torch
 from exporters.exportable import Exportable
 from exporters.requests import TargetRequest
 
@@ -167,24 +167,6 @@ def _flat(prefix: str, value: Any) -> list[tuple[str, Any]]:
         for name, member in items
         for pair in _flat(f"{prefix}.{name}" if prefix else name, member)
     ]
-
-
-def to_numpy(tensor: torch.Tensor) -> Array:
-    """Return a tensor's values as numpy; bfloat16 as `ml_dtypes.bfloat16`."""
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
-
-
-def to_torch(array: Array) -> torch.Tensor:
-    """Return an array as a tensor of its own memory."""
-    array = np.asarray(array, order="C")
-    if array.dtype.name == "bfloat16":
-        return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
-    return torch.from_numpy(array.copy())
 
 
 class OriginalRunner:

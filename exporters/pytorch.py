@@ -5,25 +5,21 @@ Nothing here imports torch. The work is done in a worker; this side makes the pa
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import io
 import os
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit.errors import BadValue, FactoryFailed
+from edgekit.errors import BadValue
 from edgekit.package import commit
 from edgekit.package.values import Asset, Graph, Package, Provenance, Variant
 from edgekit.workers import Call, Worker
 from exporters import records
 from exporters.dimensions import parse_option
-from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequest
+from exporters.live import attempt_live
+from exporters.requests import Attempt, ExportOptions, TargetRequest
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +88,7 @@ def export(
     )
     path = Path(output) if output is not None else Path(label + SUFFIX)
     with commit.new_package(path, overwrite=overwrite) as folder:
-        attempt, notes = _attempt_live(exportable, label, options, folder, seed, time_limit_s)
+        attempt, notes = attempt_live(exportable, label, options, folder, seed, time_limit_s)
         package = _pack(folder, attempt, source=label, seed=seed)
     return Exported(str(path), package, (*attempt.notes, *notes))
 
@@ -162,63 +158,6 @@ def _as_exportable(module: Any, example_inputs: Any) -> Exportable:
             expected="None, because the Exportable carries them",
         )
     return module
-
-
-class _Pickler(pickle.Pickler):
-    """Refuses what another process can't import."""
-
-    def persistent_id(self, value: Any) -> None:
-        if isinstance(value, type | FunctionType) and value.__module__ == "__main__":
-            raise pickle.PicklingError(f"{value.__name__} is defined in the running script")
-
-
-def _attempt_live(
-    exportable: Exportable,
-    label: str,
-    options: ExportOptions,
-    folder: Path,
-    seed: int,
-    time_limit_s: float,
-) -> tuple[Attempt, tuple[str, ...]]:
-    """Export in a worker, or here where the module can't be handed over."""
-    pickled = io.BytesIO()
-    try:
-        _Pickler(pickled).dump(exportable)
-    except Exception as error:  # pickling runs the module's own code, which may raise anything
-        done = _attempt_here(exportable, label, options, folder, seed)
-        return done, (
-            f"exported in the calling process, because the module can't leave it: {error}",
-        )
-    call = Call(
-        "exporters.attempt:attempt_module",
-        {
-            "request": ModuleRequest(pickled.getvalue(), label, seed),
-            "options": options,
-            "folder": str(folder),
-        },
-    )
-    with Worker(f"export of {label}", wall_s=time_limit_s) as worker:
-        return worker.call(call, returns=Attempt), ()
-
-
-def _attempt_here(
-    exportable: Exportable, label: str, options: ExportOptions, folder: Path, seed: int
-) -> Attempt:
-    """Export a copy of the module, so that the caller's own stays as it is."""
-    from exporters.attempt import attempt
-    from exporters.seeds import callers_generators_kept
-
-    try:
-        module = copy.deepcopy(exportable.module)
-    except Exception as error:  # copying runs the module's own code, which may raise anything
-        raise FactoryFailed(
-            target=label,
-            problem=f"can be neither pickled nor copied ({error}); export it as "
-            "file.py:factory, where it is made afresh",
-        ) from error
-    with callers_generators_kept():
-        copied = dataclasses.replace(exportable, module=module)
-        return attempt(copied, options, folder, parameters={}, seed=seed)
 
 
 def _pack(folder: Path, attempt: Attempt, *, source: str, seed: int) -> Package:

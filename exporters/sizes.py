@@ -18,10 +18,11 @@ def sizes_to_try(
 ) -> tuple[list[dict[str, int]], list[str]]:
     """Choose size combinations, and say which sizes were too large to try.
 
-    Every dimension takes 1, the example's size, the next one, a large one, and both ends of its
-    range, the others staying at the example's; then all go to their lowest and to a large one
-    together. `elements` is the number of elements in the example's inputs: a size that would take
-    them over four million, or 64 times the example's where that is more, is cut down and told.
+    Every dimension takes the example's size, the next one, a large one, and both ends of its range
+    (the low one is 1 unless it says otherwise), the others staying at the example's; then all go
+    to their lowest and to a large one together. `elements` is the number of elements in the
+    example's inputs: a size that would take them over four million, or 64 times the example's
+    where that is more, is cut down and told.
     """
     if not dims:
         return [{}], []
@@ -33,7 +34,7 @@ def sizes_to_try(
     for name, dim in dims.items():
         room = cap * example[name] // max(elements, 1)
         large = max(_LARGE, 2 * example[name] + 1)
-        wanted = {1, example[name] + 1, large, dim.low, dim.high or 1}
+        wanted = {dim.low, example[name] + 1, large, dim.high or dim.low}
         allowed = {size for size in wanted if size >= dim.low and size <= (dim.high or size)}
         cut = [size for size in allowed if size > room]
         if cut:

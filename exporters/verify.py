@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import torch
 
-from edgekit.errors import EdgekitError, FactoryFailed, RunFailed, VerificationFailed
+from edgekit.errors import FactoryFailed, RunFailed, VerificationFailed
 from edgekit.metrics import Closeness, closeness, within
 from edgekit.package.values import OutputCloseness, Tolerance, Verification
 from edgekit.tensors import Array, Feed, Signature, TensorSpec, resize
-from exporters.blame import users_line
-from exporters.original import Original, to_numpy, to_torch
+from exporters.answers import answers
+from exporters.arrays import to_numpy, to_torch
+from exporters.original import Original
 from exporters.sizes import drawn, in_words
 
 FACTOR = 10.0
@@ -147,30 +148,6 @@ class _Comparison:
         if self._tolerance is not None:
             return f"|exported - original| <= {self._tolerance:g} x largest value (asked for)"
         return RULE_DOUBLE if self._all_in_double else RULE_SINGLE
-
-
-def answers(original: Original, feed: Feed, *, where: str = "") -> dict[str, Array]:
-    """Run the original on a feed; `where` says at which sizes, other than the example's.
-
-    Raises:
-        FactoryFailed: it raises.
-    """
-    tensors = {name: to_torch(array) for name, array in feed.items()}
-    try:
-        return {name: to_numpy(t) for name, t in original(tensors).items()}
-    except EdgekitError:
-        raise
-    except Exception as error:  # the user's forward may raise anything
-        problem = f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        narrower = (
-            ". If it is not meant to run at that size, narrow the range: "
-            "--dynamic INPUT=name:LOW..HIGH"
-        )
-        raise FactoryFailed(
-            target=f"The original module at {where}" if where else "The original module",
-            problem=problem + (narrower if where else ""),
-            where=users_line(error),
-        ) from error
 
 
 def refuse_unsteady(original: Original, feed: Feed, first: Mapping[str, Array]) -> None:

@@ -41,10 +41,10 @@ def share(estimate: Estimate | None) -> str:
     """Write a share in percent with its interval: 97.9 % [97.1, 98.5]."""
     if estimate is None:
         return MISSING
-    value, low, high = (
-        f"{100 * part:.1f}" for part in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} % [{low}, {high}]"
+    low, high = (f"{100 * end:.1f}" for end in (estimate.low, estimate.high))
+    # One wrong answer in ten thousand isn't none.
+    value = 100 * estimate.value if estimate.value == 1 else min(100 * estimate.value, 99.9)
+    return f"{value:.1f} % [{low}, {high}]"
 
 
 def size(nbytes: float) -> str:

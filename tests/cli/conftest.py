@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
+from edgekit.report.documents import DOCUMENTS
+
+SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 COMMAND = (sys.executable, "-c", "from edgekit.cli.main import main; main()")
 
 
@@ -36,9 +41,7 @@ def edgekit(tmp_path: Path, environment: dict[str, str]) -> RunEdgekit:
         options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "timeout": 100}
         options |= given
         options["env"] = environment | options.get("env", {})
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)], text=True, check=False, **options
-        )
+        return subprocess.run([*COMMAND, *map(str, arguments)], text=True, check=False, **options)
 
     return run
 
@@ -61,3 +64,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: run([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def document() -> Callable[[str, str], Any]:
+    """Decode what a command printed, strictly, and hold it to its schema in docs/schemas."""
+    jsonschema = pytest.importorskip("jsonschema")
+
+    def decode(command: str, text: str) -> Any:
+        schema = json.loads((SCHEMAS / f"{command}.json").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(schema).validate(json.loads(text))
+        return msgspec.json.decode(text, type=DOCUMENTS[command], strict=True)
+
+    return decode

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from edgekit.package import cases, commit, reading
-from edgekit.report.documents import DOCUMENTS, CheckDocument
+from edgekit.report.documents import CheckDocument
 from edgekit.tensors import Array, Case
-
-jsonschema = pytest.importorskip("jsonschema")
 
 Here = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
-SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
-
-
-def document(command: str, text: str) -> Any:
-    """Decode what a command printed, strictly, and hold it to the schema in docs/schemas."""
-    schema = json.loads((SCHEMAS / f"{command}.json").read_text())
-    jsonschema.Draft202012Validator(schema).validate(json.loads(text))
-    return msgspec.json.decode(text, type=DOCUMENTS[command], strict=True)
+Document = Callable[[str, str], Any]
 
 
 def record_again(package: Path, change: Callable[[Array], Array]) -> None:
@@ -53,7 +42,11 @@ def test_a_right_package_passes(tiny_package: Path, here: Here, capsys: Captured
     ids=["moved", "nan", "inf"],
 )
 def test_a_package_that_is_off_exits_with_three(
-    change: Callable[[Array], Array], tiny_package: Path, here: Here, capsys: Captured
+    change: Callable[[Array], Array],
+    tiny_package: Path,
+    here: Here,
+    capsys: Captured,
+    document: Document,
 ) -> None:
     record_again(tiny_package, change)
     assert here("check", tiny_package) == 3
@@ -67,16 +60,16 @@ def test_a_package_that_is_off_exits_with_three(
     assert {row.status for row in found.check.rows} == {"failed"}
 
 
-def test_check_prints_json_alone(tiny_package: Path, here: Here, capsys: Captured) -> None:
+def test_check_prints_json_alone(
+    tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
     assert here("check", tiny_package, "--json", "--threads", "1", "--idle", "sleep") == 0
     found = document("check", capsys.readouterr().out)
     assert found.passed
     assert len(found.check.rows) == 4
 
 
-def test_a_file_that_was_changed_is_named(
-    tiny_package: Path, here: Here, capsys: Captured
-) -> None:
+def test_a_file_that_was_changed_is_named(tiny_package: Path, here: Here, capsys: Captured) -> None:
     model = tiny_package / "fp32.onnx"
     content = bytearray(model.read_bytes())
     content[-1] ^= 1
@@ -89,9 +82,7 @@ def test_a_file_that_was_changed_is_named(
         assert "is not the file that was packed" in said.err
 
 
-def test_a_changed_manifest_is_no_package(
-    tiny_package: Path, here: Here, capsys: Captured
-) -> None:
+def test_a_changed_manifest_is_no_package(tiny_package: Path, here: Here, capsys: Captured) -> None:
     manifest = tiny_package / "manifest.json"
     manifest.write_text(manifest.read_text()[:-40])
     for command in ("check", "bench", "inspect"):
@@ -99,7 +90,11 @@ def test_a_changed_manifest_is_no_package(
         assert "is not a model package that can be trusted" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("cut", [lambda b: b[: len(b) // 2], lambda b: b"\x00\xff" * 64, lambda b: b""])
+@pytest.mark.parametrize(
+    "cut",
+    [lambda b: b[: len(b) // 2], lambda b: b"\x00\xff" * 64, lambda b: b""],
+    ids=["truncated", "corrupt", "empty"],
+)
 @pytest.mark.parametrize("command", ["check", "bench", "inspect", "export"])
 def test_a_broken_onnx_file_is_named(
     command: str, cut: Callable[[bytes], bytes], tiny_onnx: Any, here: Here, capsys: Captured
@@ -110,7 +105,8 @@ def test_a_broken_onnx_file_is_named(
     said = capsys.readouterr()
     assert said.out == ""
     assert "Traceback" not in said.err
-    assert f"Error: {path.name} cannot be used as an ONNX model" in said.err
+    assert said.err.splitlines()[-1].startswith("Error: ")
+    assert f"{path.name} cannot be used as an ONNX model" in said.err
     assert list(path.parent.glob("*.edgekit")) == []
     assert list(path.parent.glob(".*partial*")) == []
 
@@ -125,7 +121,13 @@ def test_a_broken_onnx_file_is_named(
     ],
 )
 def test_a_provider_that_is_not_there_is_an_error_with_the_mend(
-    command: str, provider: str, code: int, said: str, tiny_package: Path, here: Here, capsys: Captured
+    command: str,
+    provider: str,
+    code: int,
+    said: str,
+    tiny_package: Path,
+    here: Here,
+    capsys: Captured,
 ) -> None:
     from edgekit import providers
 
@@ -144,7 +146,9 @@ def test_an_unknown_variant_names_those_that_are_there(
     assert "Did you mean 'fp32'?" in capsys.readouterr().err
 
 
-def test_inspect_shows_a_package(tiny_package: Path, here: Here, capsys: Captured) -> None:
+def test_inspect_shows_a_package(
+    tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
     assert here("inspect", tiny_package) == 0
     out = capsys.readouterr().out
     assert "in   x: float32 [batch, 4]  (batch:1..8)" in out
@@ -156,7 +160,9 @@ def test_inspect_shows_a_package(tiny_package: Path, here: Here, capsys: Capture
     assert found.variants[0].facts.operators == {"Add": 1, "MatMul": 1, "Relu": 1}
 
 
-def test_inspect_shows_a_plain_file(tiny_onnx: Any, here: Here, capsys: Captured) -> None:
+def test_inspect_shows_a_plain_file(
+    tiny_onnx: Any, here: Here, capsys: Captured, document: Document
+) -> None:
     path = tiny_onnx(second_input=True)
     assert here("inspect", path.name) == 0
     out = capsys.readouterr().out
@@ -167,7 +173,9 @@ def test_inspect_shows_a_plain_file(tiny_onnx: Any, here: Here, capsys: Captured
     assert document("inspect", capsys.readouterr().out).inspection.provenance is None
 
 
-def test_doctor_says_that_models_can_run_here(here: Here, capsys: Captured) -> None:
+def test_doctor_says_that_models_can_run_here(
+    here: Here, capsys: Captured, document: Document
+) -> None:
     assert here("doctor") == 0
     out = capsys.readouterr().out
     assert "Execution providers" in out

@@ -145,9 +145,7 @@ def test_an_error_cannot_steer_the_terminal(
 ) -> None:
     failing(monkeypatch, BadValue(what="\x1b[2Jx\u202e", asked="\x07", expected="a\nb"))
     assert here("doctor") == 2
-    assert capsys.readouterr().err == (
-        "Error: \\x1b[2Jx\\u202e cannot be \\x07: expected a\nb.\n"
-    )
+    assert capsys.readouterr().err == ("Error: \\x1b[2Jx\\u202e cannot be \\x07: expected a\nb.\n")
 
 
 def test_every_command_takes_debug_and_those_with_facts_json() -> None:
@@ -195,9 +193,7 @@ def test_a_closed_stderr_stops_nothing(edgekit: Any, tiny_package: Path) -> None
 
     source, sink = os.pipe()
     os.close(source)
-    done = edgekit(
-        "check", tiny_package, capture_output=False, stdout=subprocess.PIPE, stderr=sink
-    )
+    done = edgekit("check", tiny_package, capture_output=False, stdout=subprocess.PIPE, stderr=sink)
     os.close(sink)
     assert done.returncode == 0
     assert "Right on this machine" in done.stdout

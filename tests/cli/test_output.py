@@ -58,9 +58,7 @@ def test_a_terminal_gets_a_bar_and_colours(edgekit: Any, tiny_package: Path) -> 
 
 
 def test_no_color_takes_the_colours_away(edgekit: Any, tiny_package: Path) -> None:
-    _, sent = at_a_terminal(
-        edgekit, "check", tiny_package.name, columns=80, env={"NO_COLOR": "1"}
-    )
+    _, sent = at_a_terminal(edgekit, "check", tiny_package.name, columns=80, env={"NO_COLOR": "1"})
     assert "Right on this machine" in sent
     coloured = [code for code in COLOUR.findall(sent) if re.search(r"\b[34]\d\b", code)]
     assert coloured == []
@@ -88,9 +86,7 @@ def test_without_a_terminal_there_is_no_bar_and_no_colour(edgekit: Any, tiny_pac
 
 
 @pytest.mark.parametrize("columns", [60, 80])
-def test_no_line_is_wider_than_the_terminal(
-    edgekit: Any, tiny_package: Path, columns: int
-) -> None:
+def test_no_line_is_wider_than_the_terminal(edgekit: Any, tiny_package: Path, columns: int) -> None:
     for arguments in (("check", tiny_package.name), ("inspect", tiny_package.name)):
         _, sent = at_a_terminal(edgekit, *arguments, columns=columns, env={"NO_COLOR": "1"})
         lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent).splitlines()

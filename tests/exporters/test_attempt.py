@@ -181,6 +181,23 @@ def test_nothing_of_the_maker_s_machine_is_in_the_model(attempt_here: AttemptHer
 # ---- dimensions -------------------------------------------------------------------------------
 
 
+def test_an_example_of_one_is_widened_before_torch_sees_it(
+    attempt_here: AttemptHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch has fixed dimensions of size 1 without a word (pytorch#157621)."""
+    seen: list[Any] = []
+    right = strategies.dynamo
+
+    def seeing(original: Any, example: Any, *args: Any, **given: Any) -> onnx_ir.Model:
+        seen.append(example["x"])
+        return right(original, example, *args, **given)
+
+    monkeypatch.setattr(strategies, "dynamo", seeing)
+    made = attempt_here(Calls(torch.sin), (X[:1, :1],), dynamic={"x": ["n:1..9", None]})
+    assert torch.equal(seen[0], X[:1, :1].expand(2, 1))
+    assert made.done.signature.inputs[0].shape == (Dim("n", 1, 9), 1)
+
+
 @pytest.mark.parametrize(
     "run",
     [

@@ -15,8 +15,9 @@ from edgekit.errors import BadValue, FactoryFailed, OriginalUnavailable
 from edgekit.tensors import Dim, Signature, TensorSpec
 from edgekit.workers import Call, Worker
 from exporters import sources
+from exporters.arrays import to_numpy
 from exporters.exportable import Exportable
-from exporters.original import Original, open_compiled, to_numpy, to_torch
+from exporters.original import Original, open_compiled
 from exporters.requests import TargetRequest
 
 X = torch.arange(6, dtype=torch.float32).reshape(2, 3)
@@ -190,28 +191,6 @@ def test_a_module_that_cannot_be_copied_has_no_double() -> None:
             raise RuntimeError("not me")
 
     assert original_of(Fixed()).in_double() is None
-
-
-@pytest.mark.parametrize(
-    "dtype",
-    [torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.bool],
-)
-@pytest.mark.parametrize("shape", [(), (0, 2), (2, 3)])
-def test_tensors_and_arrays_turn_into_each_other(
-    dtype: torch.dtype, shape: tuple[int, ...]
-) -> None:
-    tensor = (torch.rand(shape) * 3).to(dtype)
-    array = to_numpy(tensor)
-    assert array.shape == shape
-    assert array.dtype.name == str(dtype).removeprefix("torch.")
-    assert torch.equal(to_torch(array), tensor)
-    assert to_torch(array[::-1] if shape else array).shape == shape
-
-
-def test_a_tensor_has_its_own_memory() -> None:
-    array = np.zeros(3, np.float32)
-    to_torch(array).add_(1)
-    assert not array.any()
 
 
 # ---- as a candidate of a bench ----------------------------------------------------------------

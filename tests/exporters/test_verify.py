@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from edgekit.errors import FactoryFailed, RunFailed, VerificationFailed
 from edgekit.package.values import OutputCloseness, Verification
 from edgekit.tensors import Array, Dim, Feed, Signature, TensorSpec, dtype_named
+from exporters.answers import answers
+from exporters.arrays import to_numpy
 from exporters.exportable import Exportable
-from exporters.original import Original, to_numpy
+from exporters.original import Original
 from exporters.verify import (
     RULE_DOUBLE,
     RULE_SINGLE,
-    answers,
     refuse_unsteady,
     verify,
 )
@@ -302,16 +303,6 @@ def test_an_original_that_fails_at_a_size_says_which_and_what_to_do() -> None:
     original = original_of(Even(), X)
     with pytest.raises(FactoryFailed, match=r"at batch=1 raised RuntimeError.*narrow the range"):
         verified(lambda got, feed: got, original, Signature(SIGNATURE.inputs, ()))
-
-
-def test_what_fails_at_the_example_itself_is_not_about_ranges() -> None:
-    class Fails(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            raise KeyError("weights")
-
-    with pytest.raises(FactoryFailed, match=r"raised KeyError.*test_verify\.py:\d+") as caught:
-        answers(original_of(Fails(), X), {"x": X.numpy()})
-    assert "--dynamic" not in str(caught.value)
 
 
 class Counts(nn.Module):

@@ -138,9 +138,10 @@ def _export(
     overwrite: bool,
     options: dict[str, Any],
 ) -> tuple[str, Package]:
-    from edgekit.cli.originals import named_parameters, own_exporters
+    from edgekit.cli.originals import named_parameters, own_exporters, refuse_without_torch
 
     own_exporters()
+    refuse_without_torch(target)
     from exporters import export_target
 
     done = export_target(
