@@ -45,7 +45,5 @@ def test_what_edgekit_says_itself_is_not_said_again() -> None:
         def forward(self, x: Tensor) -> str:
             return "text"
 
-    with pytest.raises(
-        FactoryFailed, match="^Text returned str as output; outputs must be tensors$"
-    ):
+    with pytest.raises(FactoryFailed, match=r"^Text returned str as output; outputs must be"):
         answers(original_of(Text()), {"x": X.numpy()})
