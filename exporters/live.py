@@ -28,8 +28,9 @@ class _Pickler(pickle.Pickler):
 
 def attempt_live(
     exportable: Exportable,
-    label: str,
     options: ExportOptions,
+    *,
+    label: str,
     folder: Path,
     seed: int,
     time_limit_s: float,

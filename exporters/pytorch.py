@@ -88,7 +88,9 @@ def export(
     )
     path = Path(output) if output is not None else Path(label + SUFFIX)
     with commit.new_package(path, overwrite=overwrite) as folder:
-        attempt, notes = attempt_live(exportable, label, options, folder, seed, time_limit_s)
+        attempt, notes = attempt_live(
+            exportable, options, label=label, folder=folder, seed=seed, time_limit_s=time_limit_s
+        )
         package = _pack(folder, attempt, source=label, seed=seed)
     return Exported(str(path), package, (*attempt.notes, *notes))
 

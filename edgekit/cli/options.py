@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
@@ -13,7 +13,7 @@ from edgekit.terms import Idle, members
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def given(**options: Any) -> dict[str, Any]:
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the options that were typed: for the others the library's own defaults stand."""
     return {name: value for name, value in options.items() if value is not None}
 

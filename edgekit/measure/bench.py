@@ -213,7 +213,7 @@ class _Race:
                 with self._leaving_out(one.entry, one.worker):
                     answer = one.worker.run(case.feed).outputs
                     assert one.entry.tally is not None
-                    one.entry.tally.add(case, answer, original)
+                    one.entry.tally.add(case, answer, original=original)
                     if one.entry is self.running[0] and (
                         original is None or one.entry.candidate.optional
                     ):

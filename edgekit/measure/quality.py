@@ -36,7 +36,7 @@ class Tally:
         self._compared = 0
 
     def add(
-        self, case: Case, answer: Mapping[str, Array], original: Mapping[str, Array] | None
+        self, case: Case, answer: Mapping[str, Array], *, original: Mapping[str, Array] | None
     ) -> None:
         """Count the answer to one case; `original` is what it is compared with, where known."""
         self._cases += 1
@@ -92,7 +92,9 @@ def measure_quality(
     """
     tally = Tally(evaluation, metric=metric, output=output)
     for index, case in enumerate(evaluation.open()):
-        tally.add(case, answers[index], original[index] if original is not None else case.outputs)
+        tally.add(
+            case, answers[index], original=original[index] if original is not None else case.outputs
+        )
     return tally.quality()
 
 

@@ -63,7 +63,7 @@ def _method(report: BenchReport) -> str:
     idle = next((m.facts.idle for m in bench.measurements if m.facts.idle), None)
     return (
         f"Speedup is against {shown(bench.baseline)} ({shown(bench.baseline_is)}), in this run: "
-        f"{count(len(starts), 'fresh process', 'fresh processes')} of each, "
+        f"{count(len(starts), 'fresh process', plural='fresh processes')} of each, "
         f"{count(len(starts[0].rounds), 'interleaved round')} in each process."
         + (f" Between calls ONNX Runtime's threads {_BETWEEN_CALLS[idle]}." if idle else "")
     )

@@ -52,6 +52,6 @@ def size(nbytes: float) -> str:
     return f"{digits(nbytes / 1e6)} MB" if nbytes >= 1e5 else f"{digits(nbytes / 1e3)} kB"
 
 
-def count(n: int, noun: str, plural: str = "") -> str:
+def count(n: int, noun: str, *, plural: str = "") -> str:
     """Write how many: 1 thread, 1,500 cases. `plural` is the noun with s unless given."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"

@@ -107,8 +107,8 @@ def command(
 
     parsed = [gating.parse(text) for text in gates]
     ways = _ways(against)
-    plan = Plan(**given(starts=starts, rounds=rounds, wall_s=wall_s))
-    choice = SessionChoice(**given(provider=provider, threads=threads, idle=idle))
+    plan = Plan(**given({"starts": starts, "rounds": rounds, "wall_s": wall_s}))
+    choice = SessionChoice(**given({"provider": provider, "threads": threads, "idle": idle}))
     refuse_unusable(choice.provider)
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:

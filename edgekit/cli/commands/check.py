@@ -37,7 +37,7 @@ def command(
     from edgekit.cli import output as out
     from edgekit.errors import GateFailed
 
-    options = given(variant=variant, provider=provider, threads=threads, idle=idle)
+    options = given({"variant": variant, "provider": provider, "threads": threads, "idle": idle})
     with (
         out.progress(f"checking {package}"),
         edgekit.load(package, verify=True, **options) as model,

@@ -85,11 +85,13 @@ def command(
     from edgekit.cli import output as out
 
     options = given(
-        opset=opset,
-        tolerance=tolerance,
-        seed=seed,
-        time_limit_s=time_limit_s,
-        external_data=external_data or None,
+        {
+            "opset": opset,
+            "tolerance": tolerance,
+            "seed": seed,
+            "time_limit_s": time_limit_s,
+            "external_data": external_data or None,
+        }
     )
     with out.progress(f"exporting {target}"):
         if target.endswith(".onnx"):
