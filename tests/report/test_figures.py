@@ -85,4 +85,4 @@ def test_sizes_carry_their_unit(nbytes: float, shown: str) -> None:
 def test_counts_agree_with_their_noun() -> None:
     assert count(1, "thread") == "1 thread"
     assert count(1500, "case") == "1,500 cases"
-    assert count(0, "process", "processes") == "0 processes"
+    assert count(0, "process", plural="processes") == "0 processes"
