@@ -24,6 +24,7 @@ help: ## list the commands
 demo: $(DEMO) ## set up, then: train the reference CNN, export it, bench it against the original
 	@mkdir -p build
 	$(BIN)/edgekit export cnn --overwrite -o build/cnn.edgekit
+	@echo
 	$(BIN)/edgekit bench build/cnn.edgekit
 
 test: $(DEV) ## run the tests
@@ -48,12 +49,13 @@ clean: ## remove what the commands above built, but not the environment
 # pinned versions, which the other index needn't have.
 $(DEMO): pyproject.toml constraints.txt $(MADE)
 	@echo "Installing edgekit with PyTorch into $(VENV); the first time takes some minutes."
-	$(if $(TORCH_INDEX),$(INSTALL) --no-deps --index-url "$(TORCH_INDEX)" torch)
-	$(INSTALL) --editable '.[cpu,export,models]'
+	@$(if $(TORCH_INDEX),$(INSTALL) --no-deps --index-url "$(TORCH_INDEX)" torch,:)
+	@$(INSTALL) --editable '.[cpu,export,models]'
 	@touch $@
 
 $(DEV): $(DEMO)
-	$(INSTALL) --group dev
+	@echo "Installing what tests and checks need"
+	@$(INSTALL) --group dev
 	@touch $@
 
 # pip takes a dependency group (`--group`) from 25.1 on.
@@ -71,5 +73,5 @@ $(MADE):
 	fi; \
 	echo "Making $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv "$(VENV)"
-	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@$(PIP) install --quiet --upgrade 'pip>=25.1'
 	@touch $@

@@ -70,7 +70,6 @@ def run(arguments: list[str]) -> int:
     settings = output.Settings()
     try:
         code = cli.main(arguments, prog_name="edgekit", standalone_mode=False, obj=settings)
-        output.flush_results()
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
         return error.exit_code
@@ -82,7 +81,6 @@ def run(arguments: list[str]) -> int:
         return INTERRUPTED
     except SystemExit:
         # What click makes of a reader that has seen enough of a help text.
-        output.flush_results()
         return 0
     except EdgekitError as error:
         return _failed(error, debug=settings.debug)

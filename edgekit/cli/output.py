@@ -52,21 +52,6 @@ def print_json(value: Any) -> None:
         _silence_stdout()
 
 
-def flush_results() -> None:
-    """Write out what is still buffered for stdout; a reader that has gone is no failure.
-
-    Raises:
-        OSError: it can't be written, as on a full disk.
-    """
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        # What is still buffered must not fail once more at exit.
-        _silence_stdout()
-        if not isinstance(error, BrokenPipeError):
-            raise
-
-
 def say_error(sentence: str) -> None:
     """Print one red line on stderr, control characters made visible; a closed stderr is no
     failure.

@@ -99,6 +99,12 @@ def test_the_width_of_a_pipe_can_be_set(edgekit: Any, tiny_package: Path) -> Non
     assert max(map(len, narrow.splitlines())) <= 50 < max(map(len, wide.splitlines()))
 
 
+def test_a_name_is_not_read_as_an_emoji_or_markup(edgekit: Any, tiny_package: Path) -> None:
+    named = tiny_package.rename(tiny_package.with_name(":snake:[red].edgekit"))
+    done = edgekit("inspect", named.name)
+    assert done.stdout.startswith(":snake:[red].edgekit  model package")
+
+
 def test_debug_shows_what_is_logged_for_debugging(
     tiny_package: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
