@@ -86,14 +86,17 @@ class UsageError(EdgekitError):
 
 
 class UnknownName(UsageError):
-    def __init__(self, *, kind: str, asked: str, available: list[str], action: str = "") -> None:
+    def __init__(
+        self, *, kind: str, asked: str, available: list[str], of: str = "", action: str = ""
+    ) -> None:
         super().__init__(
-            f"There is no {kind} {asked!r}; there is: {_listed(available)}."
+            f"There is no {kind} {asked!r}{f' {of}' if of else ''}; there is: {_listed(available)}."
             + _nearest(asked, available)
             + (f" {action}" if action else ""),
             kind=kind,
             asked=asked,
             available=available,
+            of=of,
             action=action,
         )
 
@@ -239,8 +242,8 @@ class ExportFailed(ExportError):
 class OpsetUnavailable(ExportError):
     def __init__(self, *, asked: int, got: int) -> None:
         super().__init__(
-            f"Opset {asked} was asked for and torch gave opset {got}. Leave --opset out, or ask "
-            f"for --opset {got}.",
+            f"Opset {asked} was asked for and torch gave opset {got} instead. Leave --opset "
+            "out for the default, or ask for another.",
             asked=asked,
             got=got,
         )

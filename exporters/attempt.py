@@ -30,7 +30,7 @@ from edgekit.tensors import (
     dynamic_dims,
     resize,
 )
-from edgekit.terms import DType, members
+from edgekit.terms import DType, Split, members
 from exporters import sources, strategies
 from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
@@ -163,9 +163,9 @@ def attempt(
         metric=exportable.metric,
         model=file,
         files=beside,
-        reference=_write(folder, "reference", "reference", reference),
-        evaluation=_write(folder, "evaluation", "test", evaluation),
-        calibration=_write(folder, "calibration", "train", data.calibration),
+        reference=_write(folder, "reference", reference, name="cases"),
+        evaluation=_write(folder, "test", evaluation, name=exportable.dataset),
+        calibration=_write(folder, "train", data.calibration, name=exportable.dataset),
         labels=tuple(exportable.labels or ()),
         preprocessing=exportable.preprocessing,
         parameters=parameters,
@@ -242,15 +242,22 @@ def _reference_cases(
     return chosen
 
 
-def _write(folder: Path, name: str, split: str, cases: list[Case]) -> CaseFile | None:
+_FILES: dict[Split, str] = {
+    "reference": "reference.safetensors",
+    "test": "evaluation.safetensors",
+    "train": "calibration.safetensors",
+}
+
+
+def _write(folder: Path, split: Split, cases: list[Case], *, name: str) -> CaseFile | None:
     if not cases:
         return None
-    file = f"{name}.safetensors"
+    file = _FILES[split]
     (folder / file).write_bytes(case_files.encode(cases))
     return CaseFile(
         file=file,
         name=name,
-        split=split,  # type: ignore[arg-type]
+        split=split,
         cases=len(cases),
         content_sha256=case_files.content_sha256_of_all(cases),
     )

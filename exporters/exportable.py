@@ -70,6 +70,9 @@ class Exportable:
     calibration: Callable[[], Iterator[Case]] | None = None
     """Starts a new pass over cases of the training side, to measure value ranges with."""
 
+    dataset: str = "cases"
+    """What the evaluation and calibration cases are, several of them: "digits"."""
+
     metric: terms.Metric = "closeness"
     """How answers are judged: "top1" for a classifier, else "closeness"."""
 
@@ -113,6 +116,12 @@ class Exportable:
                 type(data).__name__,
                 "a function without arguments that returns a new iterator of cases",
             )
+        _need(
+            isinstance(self.dataset, str) and bool(self.dataset.strip()),
+            "dataset",
+            repr(self.dataset),
+            "a word for the cases",
+        )
         metrics = terms.members(terms.Metric)
         _need(self.metric in metrics, "metric", repr(self.metric), " or ".join(metrics))
         if self.labels is not None:

@@ -5,6 +5,7 @@ Nothing here imports torch. The work is done in a worker; this side makes the pa
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit.errors import BadValue
+from edgekit.errors import BadValue, MissingExtra
 from edgekit.package import commit
 from edgekit.package.values import Asset, Graph, Package, Provenance, Variant
 from edgekit.workers import Call, Worker
-from exporters import records
+from exporters import models, records
 from exporters.dimensions import parse_option
 from exporters.live import attempt_live
 from exporters.requests import Attempt, ExportOptions, TargetRequest
@@ -111,8 +112,9 @@ def export_target(
     """Export what a TARGET names (a reference model, or `file.py:factory`) to a model package.
 
     `parameters` are the factory's, as text; `dynamic` holds texts like `image=batch:1..64,_`.
-    The other arguments, and what is raised, are those of `export`.
+    The other arguments, and what is raised, are those of `export`; and MissingExtra without torch.
     """
+    _refuse_without_torch(target)
     request = TargetRequest(
         target=target, folder=str(Path.cwd()), parameters=dict(parameters or {}), seed=seed
     )
@@ -144,6 +146,13 @@ def label_of(target: str) -> str:
     """Name a TARGET without the folder it lies in: a package tells nothing about its maker."""
     path, colon, factory = target.rpartition(":")
     return f"{Path(path).name}:{factory}" if colon else Path(target).name
+
+
+def _refuse_without_torch(target: str) -> None:
+    """Name every extra that a TARGET needs, before a worker would name the first import to fail."""
+    if importlib.util.find_spec("torch") is None:
+        extra = "export,models" if target in models.names() else "export"
+        raise MissingExtra(module="torch", extra=extra, what=f"The export of {target}")
 
 
 def _as_exportable(module: Any, example_inputs: Any) -> Exportable:

@@ -84,7 +84,9 @@ def typed_parameters(
         elif takes_any:
             typed[name] = text
         else:
-            raise UnknownName(kind=f"parameter of {target}", asked=name, available=list(declared))
+            raise UnknownName(
+                kind="parameter", of=f"of {target}", asked=name, available=list(declared)
+            )
     for name, parameter in declared.items():
         if parameter.default is parameter.empty and name not in typed:
             raise BadValue(
@@ -254,5 +256,5 @@ def _factory_in(module: ModuleType, target: str) -> Callable[..., Any]:
             and value.__module__ == module.__name__
             and not key.startswith("_")
         ]
-        raise UnknownName(kind=f"factory in {path_text}", asked=name, available=own)
+        raise UnknownName(kind="factory", of=f"in {path_text}", asked=name, available=own)
     return factory

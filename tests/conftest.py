@@ -223,7 +223,7 @@ def tiny_package(
     def case_file(name: str, split: Any, kept: list[Case]) -> v.CaseFile:
         contents[f"{name}.safetensors"] = cases.encode(kept)
         digest = cases.content_sha256_of_all(kept)
-        return v.CaseFile(f"{name}.safetensors", name, split, len(kept), digest)
+        return v.CaseFile(f"{name}.safetensors", "cases", split, len(kept), digest)
 
     model = tiny_onnx()
     contents: dict[str, bytes | Path] = {"fp32.onnx": model.read_bytes()}

@@ -24,8 +24,14 @@ CLASSES = [
 # One set of facts for each class that writes its own sentence, and what the sentence must say.
 FACTS: dict[str, tuple[dict[str, Any], str]] = {
     "UnknownName": (
-        {"kind": "provider", "asked": "cudda", "available": ["cpu", "cuda"], "action": "Do this."},
-        "There is no provider 'cudda'; there is: cpu, cuda. Did you mean 'cuda'? Do this.",
+        {
+            "kind": "provider",
+            "asked": "cudda",
+            "available": ["cpu", "cuda"],
+            "of": "of it",
+            "action": "Do this.",
+        },
+        "There is no provider 'cudda' of it; there is: cpu, cuda. Did you mean 'cuda'? Do this.",
     ),
     "BadValue": ({"what": "--opset", "asked": "3", "expected": "18 to 23"}, "expected 18 to 23"),
     "WouldOverwrite": ({"path": "a.edgekit", "is_package": True}, "Add --overwrite"),
@@ -56,7 +62,7 @@ FACTS: dict[str, tuple[dict[str, Any], str]] = {
         {"target": "net.py:make", "problem": "no loop", "where": "net.py:3", "report": "/r.txt"},
         "The full report is in /r.txt",
     ),
-    "OpsetUnavailable": ({"asked": 23, "got": 20}, "ask for --opset 20"),
+    "OpsetUnavailable": ({"asked": 23, "got": 20}, "Leave --opset out"),
     "DimensionLost": (
         {"tensor": "x", "axis": 0, "asked": "batch:1..", "got": "2"},
         "or export without --dynamic for it",

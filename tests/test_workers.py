@@ -261,7 +261,7 @@ def test_run_times_every_call_and_keeps_the_last_answer(
         assert worker.run(feed, calls=0, warm_ups=1).outputs == {}
         peak_mb = worker.peak_mb()
         assert peak_mb is None or 20 < peak_mb < 2000
-        with pytest.raises(UnknownName, match="There is no variant of tiny 'fp64'"):
+        with pytest.raises(UnknownName, match="There is no variant 'fp64' of tiny"):
             worker.open(
                 Call("edgekit.runtime.runner:open_variant", {**arguments, "variant": "fp64"})
             )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import edgekit
-from edgekit.errors import BadValue, ForeignExporters, MissingExtra
+from edgekit.errors import BadValue, ForeignExporters
 
 
 def own_exporters() -> None:
@@ -21,18 +20,6 @@ def own_exporters() -> None:
     found = Path(exporters.__file__ or next(iter(exporters.__path__))).resolve()
     if ours.resolve() not in (found, found.parent):
         raise ForeignExporters(path=str(found))
-
-
-def refuse_without_torch(target: str) -> None:
-    """Raise MissingExtra where torch isn't installed, with every extra that TARGET needs.
-
-    A worker would name the first import that fails, and after that was mended the next.
-    """
-    from exporters import models
-
-    if importlib.util.find_spec("torch") is None:
-        extra = "export,models" if target in models.names() else "export"
-        raise MissingExtra(module="torch", extra=extra, what=f"The export of {target}")
 
 
 def named_parameters(params: tuple[str, ...]) -> dict[str, str]:

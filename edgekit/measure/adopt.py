@@ -136,7 +136,7 @@ def _package(
         files={},
         reference=CaseFile(
             file=_REFERENCE,
-            name="made-up values",
+            name="made-up cases",
             split="reference",
             cases=len(trials.cases),
             content_sha256=case_files.content_sha256_of_all(trials.cases),

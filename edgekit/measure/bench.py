@@ -204,7 +204,7 @@ class _Race:
         recorded answers stand for it, and without those the baseline does.
         """
         standing = sorted(standing, key=lambda one: self.running.index(one.entry))
-        log.info("measuring accuracy on %d cases", evaluation.cases)
+        log.info("measuring accuracy on %s %s", f"{evaluation.cases:,}", evaluation.name)
         for one in standing:
             one.entry.tally = Tally(evaluation, metric=metric, output=one.entry.first_output)
         for case in evaluation.open():

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from edgekit.tensors import Signature
-from edgekit.terms import GraphLevel, Idle, Metric, Strategy
+from edgekit.terms import GraphLevel, Idle, Metric, Split, Strategy
 
 SCHEMA_VERSION = 1
 """Version of `additional_metadata.edgekit`. Readers refuse a newer one and say so."""
@@ -141,11 +141,14 @@ class FileRecord(Value, frozen=True):
 
 
 class CaseFile(Value, frozen=True):
-    """A file of cases. `content_sha256` is over the feeds alone, to prove two sets disjoint."""
+    """A file of cases; `name` says what they are, several of them: "digits".
+
+    `content_sha256` is over the feeds alone, to prove two sets disjoint.
+    """
 
     file: str
     name: str
-    split: Literal["reference", "test", "train"]
+    split: Split
     cases: int
     content_sha256: str
     synthetic: bool = False

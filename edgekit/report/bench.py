@@ -53,7 +53,7 @@ def _conditions(report: BenchReport) -> list[str]:
     ]
     quality = next((m.quality for m in bench.measurements if m.quality), None)
     if quality is not None:
-        said.append(count(quality.cases, "held-out case"))
+        said.append(f"{quality.cases:,} held-out {quality.dataset}")
     return said
 
 

@@ -13,6 +13,8 @@ from edgekit.report.tables import Column, print_table, shown
 from edgekit.runtime.checks import CheckReport
 from edgekit.tensors import Signature
 
+_SIDES = {"reference": "reference", "test": "held-out", "train": "calibration"}
+
 
 def exported(console: Console, path: str, package: Package) -> None:
     """Print what an export made, and how close it came to its original."""
@@ -151,12 +153,12 @@ def _print_measured(console: Console, found: Inspection) -> None:
 
 def _print_cases(console: Console, *files: CaseFile | None) -> None:
     said = [
-        f"{cases.cases:,} {shown(cases.name)}{' (made-up values)' if cases.synthetic else ''}"
+        f"{cases.cases:,} {_SIDES[cases.split]} {shown(cases.name)}"
         for cases in files
         if cases is not None
     ]
     if said:
-        console.print(f"Cases in the package: {', '.join(said)}")
+        console.print(f"In the package: {', '.join(said)}")
 
 
 def _print_signature(console: Console, signature: Signature) -> None:

@@ -95,7 +95,7 @@ def choose(package: Package, variant: str) -> tuple[Variant, str]:
         if candidate.name == variant:
             return candidate, "asked for by name"
     names = [PORTABLE, *(v.name for v in package.variants)]
-    raise UnknownName(kind=f"variant of {package.name}", asked=variant, available=names)
+    raise UnknownName(kind="variant", of=f"of {package.name}", asked=variant, available=names)
 
 
 def _open_onnx(path: Path, variant: str, session: SessionChoice) -> Model:

@@ -107,6 +107,7 @@ def cnn(*, seed: int = 0, epochs: int = 8) -> Exportable:
             data.train_images[:CALIBRATION_CASES],
             data.train_labels[:CALIBRATION_CASES],
         ),
+        dataset="digits",
         metric="top1",
         labels=digits.LABELS,
         preprocessing="grey digits of 28×28, ink 255 on paper 0: divide by 255, repeat 3 times",

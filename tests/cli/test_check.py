@@ -152,7 +152,7 @@ def test_inspect_shows_a_package(
     assert here("inspect", tiny_package) == 0
     out = capsys.readouterr().out
     assert "in   x: float32 [batch, 4]  (batch:1..8)" in out
-    assert "Cases in the package: 4 reference, 20 evaluation" in out
+    assert "In the package: 4 reference cases, 20 held-out cases" in out
     assert "Nothing was measured of it yet: edgekit bench" in out
     assert here("inspect", tiny_package, "--json") == 0
     found = document("inspect", capsys.readouterr().out).inspection

@@ -191,7 +191,7 @@ def test_a_factory_that_is_not_there_names_those_that_are(
     write_file: WriteFile, request_for: RequestFor
 ) -> None:
     path = write_file(LINEAR + "\n    def other():\n        pass\n    def _hidden(): pass\n")
-    with pytest.raises(UnknownName, match=r"no factory in net\.py 'mak'; there is: make, other\."):
+    with pytest.raises(UnknownName, match=r"no factory 'mak' in net\.py; there is: make, other\."):
         sources.build(request_for(path, "mak"))
 
 
@@ -323,7 +323,7 @@ def test_a_value_that_a_parameter_cannot_take_is_refused(
 def test_a_parameter_that_is_not_there_names_those_that_are(
     typed: Callable[..., dict[str, Any]],
 ) -> None:
-    with pytest.raises(UnknownName, match=r"of net\.py:make 'widht'; there is: width"):
+    with pytest.raises(UnknownName, match=r"'widht' of net\.py:make; there is: width"):
         typed(width="1", widht="2")
 
 

@@ -53,7 +53,7 @@ def bench_report(machine: Machine) -> Callable[..., BenchReport]:
         rounds = [[int(ms * 1e6)] * 30 for _ in range(4)]
         starts = [Start(100.0, 2.0, 3.0, 60.0, [9], rounds) for _ in range(5)]
         quality = Quality(
-            "evaluation", 1500, "key", accuracy=wilson(1477, 1500), agreement=wilson(1500, 1500)
+            "cases", 1500, "key", accuracy=wilson(1477, 1500), agreement=wilson(1500, 1500)
         )
         facts = RunFacts("cpu", "fp32", 2, idle)
         near = {"logits": Closeness(4.9e-6, 1e-5, 0.9999999, 130.0)}

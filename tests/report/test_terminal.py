@@ -43,7 +43,7 @@ def test_an_export_says_how_close_it_came(tiny_package: Path, text_of: TextOf) -
     ]
     assert row.split() == ["y", "1.0e-06", "1.0e-06", "1.000000000", "120.0"]
     assert rule == "Held to: |a - b| <= [rule]"
-    assert kept == "Cases in the package: 4 reference, 20 evaluation"
+    assert kept == "In the package: 4 reference cases, 20 held-out cases"
     assert note == "Note: [bold]careful[/]"
 
 

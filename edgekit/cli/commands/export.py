@@ -140,10 +140,9 @@ def _export(
     overwrite: bool,
     options: dict[str, Any],
 ) -> tuple[str, Package]:
-    from edgekit.cli.originals import named_parameters, own_exporters, refuse_without_torch
+    from edgekit.cli.originals import named_parameters, own_exporters
 
     own_exporters()
-    refuse_without_torch(target)
     from exporters import export_target
 
     done = export_target(
