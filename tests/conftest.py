@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,10 @@ _scratch_cache = pytest.StashKey[str]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the user's own cache out of the run, and the run out of it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that runs us in the background ignores Ctrl-C, and every program that a test
+        # starts would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.environ.get("EDGEKIT_CACHE"):
         config.stash[_scratch_cache] = tempfile.mkdtemp(prefix="edgekit-tests-")
         os.environ["EDGEKIT_CACHE"] = config.stash[_scratch_cache]
