@@ -16,7 +16,10 @@ def folder() -> Path:
     """
     named = os.environ.get("EDGEKIT_CACHE")
     if named:
-        return Path(named).expanduser().absolute()
+        path = Path(named)
+        with contextlib.suppress(RuntimeError):  # no such user: then ~ is a name like any other
+            path = path.expanduser()
+        return path.absolute()
     import platformdirs
 
     return platformdirs.user_cache_path("edgekit", appauthor=False)

@@ -153,6 +153,12 @@ def within(
     return Mismatch(count, b.size, index, _plain(a[index]), _plain(b[index]))
 
 
+def largest(array: ArrayLike) -> float:
+    """Return the largest finite absolute value, 0 where there is none."""
+    wide = np.abs(_as_float64(np.asarray(array)))
+    return float(wide[np.isfinite(wide)].max(initial=0.0))
+
+
 def predictions(outputs: Array | Feed) -> NDArray[np.int64]:
     """Name the class with the highest score: argmax over the last axis, the first of equals.
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx_ir
 import torch
 
-from edgekit.errors import ExportFailed, FactoryFailed, ModelFileError
+from edgekit.errors import EdgekitError, ExportFailed, FactoryFailed, ModelFileError
 from edgekit.graph.summary import summarize
 from edgekit.package import cases as case_files
 from edgekit.package.values import CaseFile, SessionChoice
@@ -34,7 +35,7 @@ from edgekit.terms import DType, Split, members
 from exporters import sources, strategies
 from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
-from exporters.data import data_of, nbytes, refuse_without_classes
+from exporters.data import EVALUATION_BYTES, data_of, nbytes, refuse_without_classes
 from exporters.dimensions import resolve
 from exporters.exportable import Exportable
 from exporters.original import Original
@@ -98,8 +99,7 @@ def attempt(
         ExportError: the export failed, or its answers are not the original's.
     """
     name = exportable.name or type(exportable.module).__name__.lower()
-    original = Original(exportable)
-    weights_sha256 = original.weights_sha256()
+    original, weights_sha256 = _taken_over(exportable, name)
     notes: list[str] = []
     feed = {key: to_numpy(tensor) for key, tensor in original.example.items()}
     shapes = resolve(
@@ -145,10 +145,7 @@ def attempt(
         )
     log.info("recording the original's answers")
     reference = _reference_cases(original, signature, feed, sizes, seed)
-    evaluation = [
-        Case(case.feed, answers(original, case.feed, where=f"evaluation case {i}"), case.label)
-        for i, case in enumerate(data.evaluation)
-    ]
+    evaluation = list(_answered(original, data.evaluation))
     if exportable.metric == "top1":
         refuse_without_classes(evaluation)
     return Attempt(
@@ -172,6 +169,20 @@ def attempt(
         versions=torch_versions(),
         notes=tuple(notes),
     )
+
+
+def _taken_over(exportable: Exportable, name: str) -> tuple[Original, str]:
+    try:
+        original = Original(exportable)
+        return original, original.weights_sha256()
+    except EdgekitError:
+        raise
+    except Exception as error:  # torch's own, of weights without data or of a type that numpy lacks
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise FactoryFailed(
+            target=f"The module {name}",
+            problem=f"cannot be taken to the CPU and have its weights read ({problem})",
+        ) from error
 
 
 def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:
@@ -240,6 +251,18 @@ def _reference_cases(
                 return chosen
             chosen.append(case)
     return chosen
+
+
+def _answered(original: Original, cases: list[Case]) -> Iterator[Case]:
+    """Add the original's answers, as long as they and the inputs stay within the bound."""
+    total = 0
+    for index, case in enumerate(cases):
+        given = answers(original, case.feed, where=f"evaluation case {index}")
+        answered = Case(case.feed, given, case.label)
+        total += nbytes(answered)
+        if total > EVALUATION_BYTES:
+            return
+        yield answered
 
 
 _FILES: dict[Split, str] = {

@@ -12,7 +12,7 @@ _DIM = re.compile(r"([A-Za-z_]\w*)(?::(\d+)\.\.(\d*))?")
 _EXPECTED = "a name and perhaps a range for each axis, '_' for a fixed one: batch:1..64,_,time"
 
 
-def parse_option(text: str) -> tuple[str, list[str | None]]:
+def parse_option(text: str) -> tuple[str, list[str | int | None]]:
     """Split `input=axis,axis,…` as it stands on the command line.
 
     Raises:
@@ -72,11 +72,11 @@ def _parse(name: str, axis: str | int | None) -> tuple[str, Dim | None] | None:
     dim, low, high = match.groups()
     if low is None:
         return dim, None
-    if int(low) < 1 or (high and int(high) <= int(low)):
+    if int(low) < 1 or (high and int(high) <= int(low)) or max(int(low), int(high or 0)) >= 2**63:
         raise BadValue(
             what=f"the range of {dim}",
             asked=f"{low}..{high}",
-            expected="a low end of 1 or more and a high end above it",
+            expected="a low end of 1 or more and a high end above it, below 2^63",
         )
     return dim, Dim(dim, int(low), int(high) if high else None)
 

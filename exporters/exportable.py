@@ -206,9 +206,13 @@ def _check_values(name: str, tensor: Tensor, limits: Any) -> None:
 
 
 def _argument_names(module: nn.Module, count: int) -> list[str]:
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):  # torch.jit's has none
+        return [f"input_{i}" for i in range(count)]
     names = [
         parameter.name
-        for parameter in inspect.signature(module.forward).parameters.values()
+        for parameter in parameters
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]

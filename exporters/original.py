@@ -180,6 +180,7 @@ class OriginalRunner:
     ) -> None:
         self._original = original
         self._run = run
+        self._fed: tuple[Feed, dict[str, torch.Tensor]] = ({}, {})
         self.signature = signature
         self.facts = facts
         # torch leaves the mode as soon as nothing holds this object any more.
@@ -188,6 +189,7 @@ class OriginalRunner:
 
     def prepare(self, feed: Feed) -> Callable[[], Any]:
         tensors = {name: to_torch(array) for name, array in feed.items()}
+        self._fed = feed, tensors
         args, kwargs = self._original.arguments(tensors)
         run = self._run
 
@@ -204,7 +206,25 @@ class OriginalRunner:
         return call
 
     def fetch(self, answer: Any) -> dict[str, Array]:
+        outputs = self._named(answer)
+        feed, tensors = self._fed
+        if any(to_numpy(t).tobytes() != feed[name].tobytes() for name, t in tensors.items()):
+            self._refuse_drift(outputs, self._named(self.prepare(feed)()))
+        return outputs
+
+    def _named(self, answer: Any) -> dict[str, Array]:
         return {name: to_numpy(t) for name, t in self._original.flatten(answer).items()}
+
+    def _refuse_drift(self, last: dict[str, Array], first: dict[str, Array]) -> None:
+        """Refuse a module that changes its input if that changed its answer, from call to call."""
+        from edgekit.metrics import within  # nothing that a cold start should pay for
+
+        for name, array in first.items():
+            if within(last[name], array, absolute=0.0, relative=1e-3) is not None:
+                raise OriginalUnavailable(
+                    reason="the original changes its input in place, so that repeated calls don't "
+                    "do the same work; have its forward make a new tensor (x = x + 1, not x += 1)"
+                )
 
     def close(self) -> None:
         self._mode.__exit__(None, None, None)

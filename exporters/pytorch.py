@@ -6,6 +6,7 @@ Nothing here imports torch. The work is done in a worker; this side makes the pa
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def export(
     example_inputs: Sequence[torch.Tensor] | Mapping[str, torch.Tensor] | None = None,
     output: str | os.PathLike[str] | None = None,
     *,
-    dynamic: Mapping[str, Sequence[str | None]] | None = None,
+    dynamic: Mapping[str, Sequence[str | int | None]] | None = None,
     opset: int = 20,
     tolerance: float | None = None,
     external_data: bool = False,
@@ -63,7 +64,7 @@ def export(
         example_inputs: tensors: a tuple for positional arguments, a dict for keyword arguments.
         output: the package's folder; by default `NAME.edgekit` here.
         dynamic: for each input its axes: a name, perhaps with a range (`"batch:1..64"`), or None
-            for a fixed one; a name in several places is one dimension.
+            or the size itself for a fixed one; a name in several places is one dimension.
         opset: the version of ONNX's operators, exactly.
         tolerance: allowed difference as a share of the output's largest absolute value, instead of
             the bound that is measured on the original (see `exporters.verify`).
@@ -79,8 +80,13 @@ def export(
         ExportError: the export failed, or its answers are not the original's.
         WorkerTimeout, WorkerDied: the worker did not finish.
     """
+    _refuse_impossible(opset=opset, tolerance=tolerance, seed=seed)
     exportable = _as_exportable(module, example_inputs)
     label = exportable.name or type(exportable.module).__name__.lower()
+    for name, axes in (dynamic or {}).items():
+        if isinstance(axes, str):
+            expected = "a sequence with one entry for each axis"
+            raise BadValue(what=f"dynamic[{name!r}]", asked=repr(axes), expected=expected)
     options = ExportOptions(
         dynamic=None if dynamic is None else {k: list(v) for k, v in dynamic.items()},
         opset=opset,
@@ -114,6 +120,7 @@ def export_target(
     `parameters` are the factory's, as text; `dynamic` holds texts like `image=batch:1..64,_`.
     The other arguments, and what is raised, are those of `export`; and MissingExtra without torch.
     """
+    _refuse_impossible(opset=opset, tolerance=tolerance, seed=seed)
     _refuse_without_torch(target)
     request = TargetRequest(
         target=target, folder=str(Path.cwd()), parameters=dict(parameters or {}), seed=seed
@@ -146,6 +153,15 @@ def label_of(target: str) -> str:
     """Name a TARGET without the folder it lies in: a package tells nothing about its maker."""
     path, colon, factory = target.rpartition(":")
     return f"{Path(path).name}:{factory}" if colon else Path(target).name
+
+
+def _refuse_impossible(*, opset: int, tolerance: float | None, seed: int) -> None:
+    if not 1 <= opset < 1000:
+        raise BadValue(what="the opset", asked=str(opset), expected="a version such as 20")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise BadValue(what="the tolerance", asked=str(tolerance), expected="a share, 0 or more")
+    if not 0 <= seed < 2**63:
+        raise BadValue(what="the seed", asked=str(seed), expected="0 or more, below 2^63")
 
 
 def _refuse_without_torch(target: str) -> None:

@@ -32,7 +32,7 @@ class ModuleRequest(msgspec.Struct, frozen=True):
 class ExportOptions(msgspec.Struct, frozen=True):
     """How to export. `dynamic` replaces what the factory says; `tolerance` replaces the rule."""
 
-    dynamic: dict[str, list[str | None]] | None = None
+    dynamic: dict[str, list[str | int | None]] | None = None
     opset: int = 20
     tolerance: float | None = None
     external_data: bool = False

@@ -18,7 +18,8 @@ def sizes_to_try(
 ) -> tuple[list[dict[str, int]], list[str]]:
     """Choose size combinations, and say which sizes were too large to try.
 
-    Every dimension takes the example's size, the next one, a large one, and both ends of its range
+    Every dimension takes the example's size, the next one (the one before, where the range ends
+    with the example's), a large one, and both ends of its range
     (the low one is 1 unless it says otherwise), the others staying at the example's; then all go
     to their lowest and to a large one together. `elements` is the number of elements in the
     example's inputs: a size that would take them over four million, or 64 times the example's
@@ -34,7 +35,8 @@ def sizes_to_try(
     for name, dim in dims.items():
         room = cap * example[name] // max(elements, 1)
         large = max(_LARGE, 2 * example[name] + 1)
-        wanted = {dim.low, example[name] + 1, large, dim.high or dim.low}
+        other = example[name] + (-1 if example[name] == dim.high else 1)
+        wanted = {dim.low, other, large, dim.high or dim.low}
         allowed = {size for size in wanted if size >= dim.low and size <= (dim.high or size)}
         cut = [size for size in allowed if size > room]
         if cut:

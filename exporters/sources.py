@@ -211,7 +211,8 @@ def _first_on_path(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        with contextlib.suppress(ValueError):  # the file took it out itself
+            sys.path.remove(str(folder))
         sys.path.append(str(folder))
 
 

@@ -45,3 +45,11 @@ def test_store_leaves_nothing_behind_when_the_last_step_fails(tmp_path: Path) ->
     (tmp_path / "taken" / "by a folder").mkdir(parents=True)
     assert not cache.store(tmp_path / "taken", b"new")
     assert [found.name for found in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_user_who_is_not_there_has_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEKIT_CACHE", "~nobody-of-this-name/cache")
+    assert cache.folder() == tmp_path / "~nobody-of-this-name" / "cache"

@@ -82,8 +82,12 @@ def _console(*, stderr: bool) -> Console:
                 _silence_stdout()
 
     stream = sys.stderr if stderr else sys.stdout
-    fitted = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()
-    return Quiet(stderr=stderr, highlight=False, emoji=False, width=None if fitted else UNBOUND)
+    columns = os.environ.get("COLUMNS", "")
+    # 0 is what a terminal without a size says: nothing at all would be shown on it.
+    width = int(columns) if columns.isdecimal() else 0
+    if not width and not stream.isatty():
+        width = UNBOUND
+    return Quiet(stderr=stderr, highlight=False, emoji=False, width=width or None)
 
 
 @contextlib.contextmanager

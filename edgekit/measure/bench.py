@@ -60,7 +60,8 @@ def time_candidates(
         feed: the arrays that every timed call gets.
         plan: how many starts and rounds, and how long a turn.
         recorded: a reference case; an optional candidate whose answer to it is not the recorded
-            one is left out, because it can't be the original.
+            one is left out, because it can't be the original. Where no original runs, the others
+            are held to the recorded answer.
         evaluation: held-out cases to measure quality on, once, in the last start.
         metric: how quality is judged.
         progress: called with the turns done and the turns in all.
@@ -126,6 +127,8 @@ class _Race:
                 )
                 with self._leaving_out(entry, worker):
                     standing.append(self._opened(entry, worker))
+            standing = self._still(standing)
+            self._hold_to_recorded(standing)
             for _ in range(self._plan.rounds):
                 standing = self._round(standing)
             for one in standing:
@@ -178,6 +181,15 @@ class _Race:
             warm_up_ns=[*settled.warm_up_ns, *settled.durations_ns, *warm.warm_up_ns],
             rounds=[],
         )
+
+    def _hold_to_recorded(self, standing: list[_Standing]) -> None:
+        """Let the recorded answer stand for the original where none runs."""
+        if self._recorded is None or any(entry.candidate.optional for entry in self.running):
+            return
+        for one in standing:
+            if one.entry.candidate.tolerance:
+                answers = one.worker.run(self._recorded.feed).outputs
+                one.entry.hold(answers, self._recorded.outputs or {})
 
     def _round(self, standing: list[_Standing]) -> list[_Standing]:
         """Give everyone a turn in random order, and hold the answers to the baseline's."""

@@ -69,7 +69,7 @@ def inspect(path: Path) -> Inspection:
         NotFound, CorruptPackage, ModelFileError: it can't be read.
         MissingExtra: a plain .onnx needs `onnx` to be read.
     """
-    if path.suffix == ".onnx" and not path.is_dir():
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
         return _inspect_onnx(path)
     package = reading.read(path)
     return Inspection(

@@ -20,7 +20,7 @@ from edgekit.measure.surroundings import busy
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.values import Package, SessionChoice
-from edgekit.tensors import Case, Signature
+from edgekit.tensors import Case, Feed, Signature
 from edgekit.workers import Call, Worker
 
 log = logging.getLogger("edgekit")
@@ -74,8 +74,7 @@ def bench_packages(
     first = subjects[0]
     package = first.package
     plan = plan or Plan()
-    example = first.cases[0].feed if first.cases else made_up(first.signature)
-    feed, sizes, rows = timing_feed(first.signature, example, batch=batch)
+    feed, sizes, rows = timing_feed(first.signature, _example(first), batch=batch)
     disturbed = busy()
     if disturbed:
         log.warning("%s", disturbed)
@@ -124,7 +123,7 @@ def open_subject(path: Path) -> Subject:
     Raises:
         NotFound, CorruptPackage, ModelFileError: it can't be read.
     """
-    if path.suffix == ".onnx" and not path.is_dir():
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
         if not path.exists():
             raise NotFound(path=str(path))
         with Worker(str(path), wall_s=_WALL_S) as worker:
@@ -141,6 +140,11 @@ def refuse_unusable(provider: str) -> None:
     diagnosis = providers.find(provider).diagnose()
     if not diagnosis.usable:
         raise ProviderUnavailable(provider=provider, cause=diagnosis.cause, mend=diagnosis.mend)
+
+
+def refuse_batch(subject: Subject, batch: int) -> None:
+    """Raise BadValue for a batch that a model doesn't take, before anything long starts."""
+    timing_feed(subject.signature, _example(subject), batch=batch)
 
 
 def candidates(subjects: list[Subject], choice: SessionChoice) -> list[Candidate]:
@@ -188,6 +192,10 @@ def variant_call(path: Path, variant: str, choice: SessionChoice) -> Call:
     )
 
 
+def _example(subject: Subject) -> Feed:
+    return subject.cases[0].feed if subject.cases else made_up(subject.signature)
+
+
 def _refuse_strangers(subjects: list[Subject]) -> None:
     """Refuse to time models side by side that don't take and give arrays of the same names."""
     first = subjects[0]
@@ -211,7 +219,8 @@ def _baseline_is(baseline: str, originals: list[Candidate], package: Package | N
     if package is not None and package.provenance.original == "onnx":
         return "the .onnx file that the package was made from"
     if package is not None:
-        return "the float variant, because the PyTorch original could not run"
+        held = "held to the recorded answers " if package.reference is not None else ""
+        return f"the float variant, {held}because the PyTorch original could not run"
     return "the first model, because a plain .onnx has no original"
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from edgekit.errors import EdgekitError, ModelFileError
 from edgekit.measure.feeds import batch_dim, made_up
 from edgekit.measure.packages import variant_call
 from edgekit.measure.quality import furthest
-from edgekit.metrics import Closeness, closeness, within
+from edgekit.metrics import Closeness, closeness, largest, within
 from edgekit.package.values import OutputCloseness, SessionChoice, Tolerance
 from edgekit.tensors import Array, Case, Signature, dim_sizes, dynamic_dims
 from edgekit.workers import Worker
@@ -155,8 +154,7 @@ class _Compared:
         return "" if off is None else str(off)
 
     def _bound(self, stored: Array) -> float:
-        wide = np.abs(stored.astype(np.float64))
-        return self._share * float(wide[np.isfinite(wide)].max(initial=0.0))
+        return self._share * largest(stored)
 
 
 def _sizes_to_try(signature: Signature) -> Iterator[dict[str, int]]:

@@ -47,6 +47,7 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     refuse_overwrite(folder, overwrite=overwrite)
     with storage_errors(folder):
         folder = folder.parent.resolve() / folder.name if folder.name else folder.resolve()
+        missing = [parent for parent in folder.parents if not parent.exists()]
         _make_parent(folder)
         _sweep(folder)
         partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}")
@@ -67,6 +68,10 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     finally:
         _remove(partial)
         lock.release()
+        if not folder.exists():
+            with contextlib.suppress(OSError):  # somebody else's by now
+                for parent in missing:
+                    parent.rmdir()
 
 
 def refuse_overwrite(folder: Path, *, overwrite: bool) -> None:
@@ -125,16 +130,6 @@ def storage_errors(path: Path) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        StorageError: the disk is full or not writable.
-    """
-    with storage_errors(path):
-        _replace_file(path, content)
 
 
 def _listed_before(folder: Path) -> dict[str, FileRecord]:

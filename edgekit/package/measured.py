@@ -37,13 +37,21 @@ def machines(folder: Path) -> list[str]:
 
 
 def load(folder: Path, speed_key: str) -> bytes | None:
-    """Read what was measured on a kind of machine; None where nothing was."""
-    for place in _places(folder, speed_key):
-        if place.is_file() and not place.is_symlink() and place.stat().st_size <= MAX_BYTES:
-            return place.read_bytes()
-    return None
+    """Read what was last measured on a kind of machine; None where nothing was."""
+    found = [
+        place
+        for place in _places(folder, speed_key)
+        if place.is_file() and not place.is_symlink() and place.stat().st_size <= MAX_BYTES
+    ]
+    last = max(found, key=lambda place: place.stat().st_mtime_ns, default=None)
+    return last.read_bytes() if last is not None else None
 
 
-def _places(folder: Path, speed_key: str) -> tuple[Path, Path]:
+def _places(folder: Path, speed_key: str) -> tuple[Path, ...]:
     name = f"{speed_key}.json"
-    return folder / FOLDER / name, cache.folder() / FOLDER / reading.identity(folder) / name
+    try:
+        kept = cache.folder() / FOLDER / reading.identity(folder) / name
+    except OSError:  # the package went away while it was measured
+        return ()
+    # A package may come from anywhere, and a link in it lead anywhere.
+    return (kept,) if (folder / FOLDER).is_symlink() else (folder / FOLDER / name, kept)

@@ -29,9 +29,10 @@ class Explanation(msgspec.Struct, frozen=True):
     threads: int
 
     def __str__(self) -> str:
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
             f"{self.package}: variant {self.choice.variant} on {self.provider}, "
-            f"{self.threads} threads, idle {self.choice.session.idle}: {self.choice.reason}"
+            f"{threads}, idle {self.choice.session.idle}: {self.choice.reason}"
         )
 
 

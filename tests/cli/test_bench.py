@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from edgekit.measure.results import BenchReport
+from edgekit.package import cases, commit, reading
+from edgekit.tensors import Case
 
 Here = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -32,7 +34,10 @@ def test_an_original_that_is_not_known_is_left_out(
     assert rest[0].split() == ["PyTorch", "eager", "left", "out"]
     assert rest[1].split() == ["PyTorch", "compiled", "left", "out"]
     assert f"PyTorch eager is left out: {UNKNOWN}" in said.out
-    assert "Speedup is against fp32 · cpu (the float variant, because the PyTorch" in said.out
+    assert (
+        "Speedup is against fp32 · cpu (the float variant, held to the recorded answers because"
+        in said.out
+    )
     assert said.err.splitlines()[0] == f"timing {tiny_package}"
 
 
@@ -160,3 +165,28 @@ def test_an_original_for_a_plain_file_is_refused(
 ) -> None:
     assert here("bench", tiny_onnx(), *QUICK, *option) == 2
     assert f"done with {option[0]}" in capsys.readouterr().err
+
+
+def test_a_batch_that_is_refused_costs_no_bench_of_another(
+    tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    assert here("bench", tiny_package, *QUICK, "--batch", "1", "--batch", "9") == 2
+    assert "the dimension batch cannot be 9" in capsys.readouterr().err
+    assert not (tiny_package / "measured").exists()
+
+
+def test_a_model_with_other_answers_than_recorded_is_no_success_without_its_original(
+    tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    packed = reading.read(tiny_package)
+    assert packed.reference is not None
+    kept = [
+        Case(case.feed, {"y": case.outputs["y"] + 1})
+        for case in cases.open_cases(tiny_package, packed, packed.reference).open()
+        if case.outputs is not None
+    ]
+    commit.commit(tiny_package, packed, {packed.reference.file: cases.encode(kept)})
+    assert here("bench", tiny_package, *QUICK) == 1
+    said = capsys.readouterr()
+    assert "fp32 · cpu answers otherwise" in said.out
+    assert "gave other outputs than those that the package recorded: y: " in said.err

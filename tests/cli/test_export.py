@@ -232,3 +232,33 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     assert "could not be written: a file would be larger than is allowed here." in last
     assert "Traceback" not in done.stderr
     assert left_in(tmp_path) == ["tiny.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--seed", "-1"), "the seed cannot be -1"),
+        (("--seed", str(2**63)), "the seed cannot be 9223372036854775808"),
+        (("--opset", "0"), "the opset cannot be 0"),
+        (("--opset", str(2**70)), "the opset cannot be 11805916"),
+        (("--tolerance", "inf"), "the tolerance cannot be inf"),
+        (("--tolerance", "nan"), "the tolerance cannot be nan"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_refused(
+    options: tuple[str, ...], said: str, tmp_path: Path, here: Here, capsys: Captured
+) -> None:
+    assert here("export", "cnn", *options) == 2
+    assert said in capsys.readouterr().err
+    assert left_in(tmp_path) == []
+
+
+def test_the_suffix_of_an_onnx_file_may_be_in_capitals(
+    tiny_onnx: Any, here: Here, capsys: Captured
+) -> None:
+    path = tiny_onnx()
+    loud = path.rename(path.with_suffix(".ONNX"))
+    assert here("inspect", loud.name) == 0
+    assert here("export", loud.name) == 0
+    assert here("check", "tiny.edgekit") == 0
+    assert here("bench", loud.name, "--starts", "2", "--rounds", "1") == 0

@@ -146,3 +146,9 @@ def test_the_console_script_is_main() -> None:
 
     scripts = entry_points(group="console_scripts", name="edgekit")
     assert [script.load() for script in scripts] == [main]
+
+
+def test_a_terminal_without_a_size_hides_nothing(edgekit: Any, tiny_package: Path) -> None:
+    done = edgekit("check", tiny_package.name, env={"COLUMNS": "0"})
+    assert done.stdout == edgekit("check", tiny_package.name).stdout
+    assert "Right on this machine" in done.stdout

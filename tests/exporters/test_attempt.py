@@ -431,3 +431,33 @@ def test_what_an_attempt_gives_crosses_to_another_process(attempt_here: AttemptH
     done = attempt_here(nn.ReLU(), (X,)).done
     wire = json.loads(msgspec.json.encode(done))
     assert msgspec.convert(wire, Attempt) == done
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [torch.ones(4, device="meta"), torch.ones(4).to(torch.float8_e4m3fn), torch.eye(4).to_sparse()],
+    ids=["meta", "float8", "sparse"],
+)
+def test_weights_that_cannot_be_read_are_the_module_s_fault(
+    weight: Tensor, attempt_here: AttemptHere
+) -> None:
+    module = Calls(lambda x: x)
+    module.register_buffer("weight", weight)
+    with pytest.raises(FactoryFailed, match="and have its weights read"):
+        attempt_here(module, (X,), name="odd")
+
+
+def test_answers_count_in_the_size_of_the_evaluation_cases(
+    attempt_here: AttemptHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held_out() -> Iterator[Case]:
+        for index in range(10):
+            yield Case({"x": np.full((2, 4), index, np.float32)})
+
+    monkeypatch.setattr(attempts, "EVALUATION_BYTES", 5 * 2 * (32 + 32))
+    done = attempt_here(Calls(lambda x: x * 2), (X,), evaluation=held_out).done
+    assert done.evaluation is not None
+    assert done.evaluation.cases == 10
+    monkeypatch.setattr(attempts, "EVALUATION_BYTES", 5 * (32 + 32))
+    done = attempt_here(Calls(lambda x: x * 2), (X,), evaluation=held_out).done
+    assert done.evaluation.cases == 5

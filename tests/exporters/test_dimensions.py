@@ -80,3 +80,9 @@ def test_resolve_refuses_what_cannot_be_meant(dynamic: dict[str, list[str]], sen
 def test_resolve_names_the_inputs_that_there_are() -> None:
     with pytest.raises(UnknownName, match="no input 'imgae'; there is: image, mask"):
         resolve({"imgae": ["n"]}, {"image": (2,), "mask": (2,)})
+
+
+@pytest.mark.parametrize("text", [f"n:1..{2**63}", f"n:{2**63}.."])
+def test_a_range_beyond_every_size_is_refused(text: str) -> None:
+    with pytest.raises(BadValue, match=r"below 2\^63"):
+        resolve({"x": [text]}, {"x": (2,)})

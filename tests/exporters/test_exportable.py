@@ -101,3 +101,9 @@ def test_exportable_accepts_whole_and_boolean_inputs_with_values() -> None:
     mask = torch.tensor([[True, False, True]])
     exportable = make(example=(ids, mask), values={"image": (0, 9), "mask": (0, 1)})
     assert exportable.values["image"] == (0, 9)
+
+
+def test_a_module_whose_forward_has_no_signature_has_numbered_inputs() -> None:
+    module = nn.ReLU()
+    module.forward = {}.update  # type: ignore[assignment]
+    assert list(Exportable(module, (torch.rand(2),)).inputs()) == ["input_0"]

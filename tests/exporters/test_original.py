@@ -17,7 +17,7 @@ from edgekit.workers import Call, Worker
 from exporters import sources
 from exporters.arrays import to_numpy
 from exporters.exportable import Exportable
-from exporters.original import Original, open_compiled
+from exporters.original import Original, open_compiled, open_eager
 from exporters.requests import TargetRequest
 
 X = torch.arange(6, dtype=torch.float32).reshape(2, 3)
@@ -259,3 +259,42 @@ def test_compiling_without_a_compiler_is_unavailable(
         monkeypatch.setenv("CXX", cxx)
     with pytest.raises(OriginalUnavailable, match=r"needs a C\+\+ compiler at run time"):
         open_compiled(TargetRequest("net.py:make", str(tmp_path)), SIGNATURE, "0" * 64, 1)
+
+
+DRIFTING = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def forward(self, x):
+            return {how}
+
+    def make():
+        return Net(), torch.rand(2, 4)
+"""
+
+
+@pytest.mark.parametrize(("how", "drifts"), [("x.add_(1) * 2", True), ("x.relu_() * 2", False)])
+def test_an_original_whose_answer_drifts_with_its_input_is_not_timed(
+    how: str,
+    drifts: bool,
+    write_file: Callable[..., Path],
+    request_for: Callable[..., TargetRequest],
+) -> None:
+    request = request_for(write_file(DRIFTING.replace("{how}", how)))
+    weights = Original(sources.build(request)).weights_sha256()
+    runner = open_eager(request, SIGNATURE, weights, 1)
+    feed = {"x": np.array([[-1.0, 0.0, 1.0, 2.0]], np.float32)}
+    try:
+        run = runner.prepare(feed)
+        expected = (feed["x"] + 1) * 2 if drifts else np.maximum(feed["x"], 0) * 2
+        np.testing.assert_array_equal(runner.fetch(run())["output"], expected)
+        run = runner.prepare(feed)
+        run()
+        if drifts:
+            with pytest.raises(OriginalUnavailable, match="changes its input in place"):
+                runner.fetch(run())
+        else:
+            np.testing.assert_array_equal(runner.fetch(run())["output"], expected)
+    finally:
+        runner.close()

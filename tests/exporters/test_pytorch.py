@@ -239,6 +239,8 @@ def test_what_can_not_be_meant_is_said_before_any_process_starts(
         exporters.export_target("cnn", tmp_path / "new", dynamic=["batch"])
     with pytest.raises(BadValue, match="example cannot be NoneType"):
         exporters.export(nn.ReLU(), None, tmp_path / "new")
+    with pytest.raises(BadValue, match="one entry for each axis"):
+        exporters.export(nn.ReLU(), (torch.rand(2),), tmp_path / "new", dynamic={"input": "batch"})
     exportable = Exportable(nn.ReLU(), (torch.rand(2),))
     with pytest.raises(BadValue, match="example_inputs cannot be given beside an Exportable"):
         exporters.export(exportable, (torch.rand(2),), tmp_path / "new")
@@ -264,7 +266,7 @@ def test_a_live_module_is_exported_in_a_worker_and_stays_as_it_is(tmp_path: Path
     module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)).train()
     x = torch.rand(3, 4, requires_grad=True)
     drawn = torch.get_rng_state()
-    done = exporters.export(module, [x], tmp_path / "own.edgekit", dynamic={"input": ["n", None]})
+    done = exporters.export(module, [x], tmp_path / "own.edgekit", dynamic={"input": ["n", 4]})
     assert done.notes == ()
     assert done.path == str(tmp_path / "own.edgekit")
     assert module.training

@@ -137,3 +137,9 @@ def test_inputs_of_one_dimension_are_resized_together() -> None:
     resized = resize(Signature(specs, ()), feed, {"n": 5})
     assert resized["x"].tolist() == [[0, 1], [2, 3], [0, 1], [2, 3], [0, 1]]
     assert resized["mask"].tolist() == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(("example", "other"), [(64, 63), (63, 64), (1, 2)])
+def test_a_size_beside_the_example_s_is_tried_at_either_end(example: int, other: int) -> None:
+    tried, _ = sizes_to_try({"n": Dim("n", 1, 64)}, {"n": example}, elements=example)
+    assert {"n": other} in tried

@@ -362,3 +362,11 @@ def test_a_class_can_be_a_factory(write_file: WriteFile, request_for: RequestFor
         """
     )
     assert build(path, request_for, width="6").module.out_features == 6
+
+
+def test_a_file_may_take_its_folder_off_the_path(
+    write_file: WriteFile, request_for: RequestFor
+) -> None:
+    taking = LINEAR.replace("def make", "import sys\n\n    sys.path.pop(0)\n\n    def make", 1)
+    assert taking != LINEAR
+    assert build(write_file(taking), request_for).name

@@ -373,3 +373,15 @@ def test_a_real_worker_that_fails_leaves_none_behind(
     with pytest.raises(EdgekitError, match=r"broken\.onnx"):
         time_candidates([good, opens(broken, label="broken")], feed(), plan=QUICK)
     assert psutil.Process().children(recursive=True) == []
+
+
+def test_without_an_original_answers_are_held_to_the_recorded_ones(workshop: Workshop) -> None:
+    recorded = Case(feed(1), {"y": feed(1)["x"][:, :3] + 1})
+    tolerance = {"y": Tolerance(1e-3, 0.0)}
+    timings, _ = run([named("a", tolerance=tolerance), named("b")], recorded=recorded)
+    assert "3 of 3 elements are out of tolerance" in timings.measurements[0].mismatch
+    assert timings.measurements[1].mismatch == ""
+    recorded = Case(feed(1), {"y": feed(1)["x"][:, :3]})
+    timings, _ = run([named("a", tolerance=tolerance)], recorded=recorded)
+    assert timings.measurements[0].mismatch == ""
+    assert timings.measurements[0].against_original["y"].max_abs_error == 0

@@ -368,3 +368,10 @@ def test_processes_that_write_one_package_at_a_time_leave_a_whole_one(tmp_path: 
     assert reads > 0
     assert content_of(folder)["fp32.onnx"] in (b"a" * 1000, b"b" * 1000)
     assert left_beside(folder) == []
+
+
+def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="no"), commit.new_package(tmp_path / "mine/a/b/net"):
+        raise ValueError("no")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit import cache
 from edgekit.package import measured, reading
 from edgekit.package import values as v
 
@@ -88,3 +89,42 @@ def test_only_a_plain_file_of_a_right_size_is_read(
     assert measured.load(folder, "dir") is None
     monkeypatch.setattr(measured, "MAX_BYTES", 3)
     assert measured.load(folder, "amd") is None
+
+
+def test_a_link_in_a_package_leads_nothing_out_of_it(folder: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "intel.json").write_text("[0]")
+    (folder / measured.FOLDER).symlink_to(victim)
+    place = measured.store(folder, "amd", b"[1]")
+    assert place is not None
+    assert place.is_relative_to(tmp_path / "cache")
+    assert [entry.name for entry in victim.iterdir()] == ["intel.json"]
+    assert measured.load(folder, "intel") is None
+    assert measured.load(folder, "amd") == b"[1]"
+
+
+def test_what_was_measured_last_counts_wherever_it_lies(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = measured.store(folder, "amd", b"[1]")
+    assert older is not None
+    os.utime(older, (1, 1))
+    monkeypatch.setattr(cache, "store", _refusing(folder, cache.store))
+    newer = measured.store(folder, "amd", b"[2]")
+    assert newer is not None
+    assert not newer.is_relative_to(folder)
+    assert measured.load(folder, "amd") == b"[2]"
+
+
+def _refusing(folder: Path, store: Callable[[Path, bytes], bool]) -> Callable[[Path, bytes], bool]:
+    """Write nothing into `folder`, as if it were read-only: root writes where nobody else may."""
+    return lambda path, content: not path.is_relative_to(folder) and store(path, content)
+
+
+def test_a_package_that_went_away_is_not_made_again(folder: Path, tmp_path: Path) -> None:
+    folder.rename(tmp_path / "elsewhere")
+    assert measured.store(folder, "amd", b"[1]") is None
+    assert measured.load(folder, "amd") is None
+    assert measured.machines(folder) == []
+    assert not folder.exists()

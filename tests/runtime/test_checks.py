@@ -11,7 +11,7 @@ import pytest
 import edgekit
 from edgekit.errors import BadValue, CorruptPackage, HashMismatch
 from edgekit.package import cases, commit, reading
-from edgekit.package.values import Package
+from edgekit.package.values import Package, Tolerance
 from edgekit.tensors import Case
 
 
@@ -133,3 +133,21 @@ def test_a_variant_without_a_tolerance_never_passes(
     bare = msgspec.structs.replace(package.variants[0], closeness=())
     with pytest.raises(CorruptPackage, match="a tolerance for each of the outputs y"):
         edgekit.load(repack(variants=(bare,))).check()
+
+
+def test_a_relative_tolerance_counts_in_what_is_allowed(
+    repack: Callable[..., Path], tiny_package: Path
+) -> None:
+    package: Package = reading.read(tiny_package)
+    (near,) = package.variants[0].closeness
+    loose = msgspec.structs.replace(near, tolerance=Tolerance(1e-6, 0.5))
+    variant = msgspec.structs.replace(package.variants[0], closeness=(loose,))
+    report = edgekit.load(repack(variants=(variant,))).check()
+    recorded = [case.outputs for case in _reference(tiny_package, package)]
+    largest = [float(np.abs(outputs["y"]).max()) for outputs in recorded if outputs]
+    assert [row.allowed for row in report.rows] == [1e-6 + 0.5 * y for y in largest]
+
+
+def _reference(folder: Path, package: Package) -> list[Case]:
+    assert package.reference is not None
+    return list(cases.open_cases(folder, package, package.reference).open())

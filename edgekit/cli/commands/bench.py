@@ -102,7 +102,12 @@ def command(
     from edgekit.cli import output as out
     from edgekit.measure import gates as gating
     from edgekit.measure.bench import Plan
-    from edgekit.measure.packages import bench_packages, open_subject, refuse_unusable
+    from edgekit.measure.packages import (
+        bench_packages,
+        open_subject,
+        refuse_batch,
+        refuse_unusable,
+    )
     from edgekit.package.values import SessionChoice
 
     parsed = [gating.parse(text) for text in gates]
@@ -113,6 +118,8 @@ def command(
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:
         subjects = [open_subject(path) for path in packages]
+        for rows in batches:
+            refuse_batch(subjects[0], rows)
         originals, left_out = _originals(subjects[0], ways, original, params, threads)
         for batch in batches or (None,):
             reports.append(
@@ -187,9 +194,10 @@ def _verdict(reports: list[BenchReport], parsed: list[Gate]) -> int:
     for report in reports:
         for row in report.rows:
             if row.mismatch:
+                held = row.label != report.bench.baseline
+                whose = "the baseline's" if held else "those that the package recorded"
                 raise EdgekitError(
-                    f"The timed runs of {row.label} gave other outputs than the baseline's: "
-                    f"{row.mismatch}"
+                    f"The runs of {row.label} gave other outputs than {whose}: {row.mismatch}"
                 )
     verdicts = [
         gating.judge(gate, figures(row).get(gate.metric), row=row.label)

@@ -94,7 +94,7 @@ def command(
         }
     )
     with out.progress(f"exporting {target}"):
-        if target.endswith(".onnx"):
+        if target.lower().endswith(".onnx"):
             _refuse_options([*options, *_typed(param=params, dynamic=dynamic)])
             path, package = _adopt(target, output, overwrite)
         else:
