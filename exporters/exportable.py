@@ -172,10 +172,10 @@ def _check_texts(what: str, texts: Any) -> None:
     _need(
         isinstance(texts, Sequence)
         and not isinstance(texts, str)
-        and all(isinstance(text, str) and text for text in texts),
+        and all(isinstance(text, str) and len(text.splitlines()) == 1 for text in texts),
         what,
         repr(texts),
-        "a sequence of texts, none of them empty",
+        "a sequence of texts of one line, none of them empty",
     )
 
 

@@ -95,8 +95,8 @@ def verify(
     for combination in sizes:
         tried.append(combination)
         resized = resize(signature, example, combination)
-        for draw in range(DRAWS):
-            feed = resized if draw == 0 else drawn(signature, resized, seed=seed + draw)
+        draws = [drawn(signature, resized, seed=seed + draw) for draw in range(1, DRAWS + 1)]
+        for feed in (resized, *draws):
             held.add(feed, where=in_words(combination))
     for index, case_feed in enumerate(real):
         held.add(case_feed, where=f"evaluation case {index}")

@@ -25,7 +25,7 @@ from edgekit.workers import Call, Worker
 
 log = logging.getLogger("edgekit")
 
-_WALL_S = 120.0
+_WALL_S = 600.0
 _SURE = Plan()
 """With fewer starts or rounds than these the intervals are less sure than they say."""
 
@@ -117,8 +117,10 @@ def bench_packages(
     return done
 
 
-def open_subject(path: Path) -> Subject:
+def open_subject(path: Path, *, wall_s: float = _WALL_S) -> Subject:
     """Read what is to be benched: a package's manifest and cases, or a file's inputs.
+
+    `wall_s` is how long a plain .onnx file may take to load.
 
     Raises:
         NotFound, CorruptPackage, ModelFileError: it can't be read.
@@ -126,7 +128,7 @@ def open_subject(path: Path) -> Subject:
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         if not path.exists():
             raise NotFound(path=str(path))
-        with Worker(str(path), wall_s=_WALL_S) as worker:
+        with Worker(str(path), wall_s=wall_s) as worker:
             signature = worker.open(variant_call(path, "portable", SessionChoice())).signature
         return Subject(path, path.stem, signature, None, [])
     package = reading.read(path)

@@ -146,6 +146,8 @@ def _inconsistency(package: Package) -> str:
             return f"a variant is called {variant.name!r}, which is a reserved word"
         if (variant.graph, variant.name) in seen:
             return f"variant {variant.name!r} is there twice"
+        if variant.target.isa is not None and all(graph != variant.graph for graph, _ in seen):
+            return f"its first variant, {variant.name!r}, is bound to a kind of processor"
         seen.add((variant.graph, variant.name))
     for name in referenced_files(package):
         if name not in package.files:

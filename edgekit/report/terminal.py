@@ -33,7 +33,8 @@ def exported(console: Console, path: str, package: Package) -> None:
     if verification is not None:
         console.print(
             f"Verified{_sizes(verification.sizes)}, "
-            f"{count(verification.draws, 'draw')} of values each:"
+            + ("the example's values and " if package.provenance.original == "pytorch" else "")
+            + f"{count(verification.draws, 'draw')} of values each:"
         )
         _print_closeness(console, variant.closeness)
         console.print(f"Held to: {shown(verification.rule)}", style="dim")

@@ -75,6 +75,8 @@ records = st.builds(
     v.FileRecord, st.binary(min_size=32, max_size=32).map(bytes.hex), st.integers(0, 2**50)
 )
 
+portable_targets = st.builds(v.Target, texts, texts, st.none() | texts)
+
 
 @st.composite
 def packages(draw: st.DrawFn) -> v.Package:
@@ -91,15 +93,18 @@ def packages(draw: st.DrawFn) -> v.Package:
             closeness=draw(st.lists(closenesses, max_size=2).map(tuple)),
             files=draw(st.lists(names, max_size=2).map(tuple)),
             parent=draw(st.none() | texts),
-            target=draw(targets),
+            # A graph's first variant is right on every processor.
+            target=draw(targets if place else portable_targets),
         )
         for graph in graphs
-        for name in draw(
-            st.lists(
-                texts.filter(lambda name: name not in v.RESERVED_NAMES),
-                min_size=1,
-                max_size=3,
-                unique=True,
+        for place, name in enumerate(
+            draw(
+                st.lists(
+                    texts.filter(lambda name: name not in v.RESERVED_NAMES),
+                    min_size=1,
+                    max_size=3,
+                    unique=True,
+                )
             )
         )
     ]
@@ -247,6 +252,10 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "a graph elsewhere": (
         lambda w: ours(w)["variants"].append({**ours(w)["variants"][0], "graph": "no"}),
         "belongs to a graph 'no'",
+    ),
+    "a bound one first": (
+        lambda w: set_at(w, *VARIANT, "target", to={"isa": ["avx2"]}),
+        "first variant, 'fp32', is bound to a kind of processor",
     ),
     "reserved": (lambda w: set_at(w, *VARIANT, "name", to="tuned"), "a reserved word"),
     "a size below 0": (lambda w: set_at(w, *SHAPE, to=[-1]), "no tensor can have the shape"),
@@ -440,7 +449,7 @@ FUZZED = manifest.encode(
                 "fp32",
                 v.GraphFacts(20, 1, 12, {"MatMul": 1}),
                 closeness=(v.OutputCloseness("y", 1e-6, 0.5, 1.0, None, v.Tolerance(1e-5, 0.0)),),
-                target=v.Target(isa=("avx2",)),
+                target=v.Target(arch="x86_64"),
             ),
         ),
         provenance=v.Provenance("tiny.py:make", "pytorch", "dynamo", "0" * 64),

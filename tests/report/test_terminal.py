@@ -33,7 +33,10 @@ def test_an_export_says_how_close_it_came(tiny_package: Path, text_of: TextOf) -
     assert head.startswith("tiny.edgekit  tiny · fp32 · opset 20 · 15 parameters · ")
     assert inputs == "  in   x: float32 [batch, 4]  (batch:1..8)"
     assert outputs == "  out  y: float32 [batch, 3]"
-    assert verified == "Verified at 2 size combinations (batch 1, 8), 2 draws of values each:"
+    assert verified == (
+        "Verified at 2 size combinations (batch 1, 8), the example's values and 2 draws of values "
+        "each:"
+    )
     assert re.split("  +", titles) == [
         "output",
         "max abs error",

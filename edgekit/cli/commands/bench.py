@@ -117,7 +117,7 @@ def command(
     refuse_unusable(choice.provider)
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:
-        subjects = [open_subject(path) for path in packages]
+        subjects = [open_subject(path, wall_s=plan.wall_s) for path in packages]
         for rows in batches:
             refuse_batch(subjects[0], rows)
         originals, left_out = _originals(subjects[0], ways, original, params, threads)

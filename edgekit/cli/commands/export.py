@@ -95,8 +95,9 @@ def command(
     )
     with out.progress(f"exporting {target}"):
         if target.lower().endswith(".onnx"):
+            limit = given({"wall_s": options.pop("time_limit_s", None)})
             _refuse_options([*options, *_typed(param=params, dynamic=dynamic)])
-            path, package = _adopt(target, output, overwrite)
+            path, package = _adopt(target, output, overwrite, limit)
         else:
             path, package = _export(target, output, params, dynamic, overwrite, options)
     if as_json:
@@ -117,19 +118,21 @@ def _refuse_options(typed: list[str]) -> None:
     from edgekit.errors import BadValue
 
     if typed:
-        names = ", ".join(f"--{name.removesuffix('_s').replace('_', '-')}" for name in typed)
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in typed)
         raise BadValue(
             what="an export of an .onnx file",
             asked=f"done with {names}",
-            expected="only -o and --overwrite, because the file is packed as it is",
+            expected="only -o, --overwrite and --time-limit: the file is packed as it is",
         )
 
 
-def _adopt(target: str, output: Path | None, overwrite: bool) -> tuple[str, Package]:
+def _adopt(
+    target: str, output: Path | None, overwrite: bool, limit: dict[str, Any]
+) -> tuple[str, Package]:
     from edgekit.measure.adopt import adopt
 
     path = output or Path(f"{Path(target).stem}.edgekit")
-    return str(path), adopt(Path(target), path, overwrite=overwrite)
+    return str(path), adopt(Path(target), path, overwrite=overwrite, **limit)
 
 
 def _export(
