@@ -255,3 +255,22 @@ def tiny_package(
     with commit.new_package(path) as folder:
         commit.commit(folder, package, contents)
     return path
+
+
+Installed = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installed:
+    """Let the given distributions, and no others, seem installed."""
+
+    def fake(versions: dict[str, str]) -> None:
+        folder = tmp_path / "site"
+        for name, number in versions.items():
+            info = folder / f"{name.replace('-', '_')}-{number}.dist-info"
+            info.mkdir(parents=True)
+            (info / "METADATA").write_text(f"Name: {name}\nVersion: {number}\n")
+        rest = [path for path in sys.path if not any(Path(path).glob("*-info"))]
+        monkeypatch.setattr(sys, "path", [str(folder), *rest])
+
+    return fake

@@ -17,7 +17,7 @@ import click
 
 import edgekit
 from edgekit.cli import commands, output
-from edgekit.errors import EdgekitError, GateFailed, UnknownName
+from edgekit.errors import BadValue, EdgekitError, GateFailed, UnknownName
 
 INTERRUPTED, BUG = 130, 70
 
@@ -69,6 +69,7 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return its exit code."""
     settings = output.Settings()
     try:
+        _refuse_undecodable(arguments)
         code = cli.main(arguments, prog_name="edgekit", standalone_mode=False, obj=settings)
         return code if isinstance(code, int) else 0
     except click.exceptions.Exit as error:
@@ -86,6 +87,19 @@ def run(arguments: list[str]) -> int:
         return _failed(error, debug=settings.debug)
     except Exception as error:
         return _failed_unforeseen(error, debug=settings.debug)
+
+
+def _refuse_undecodable(arguments: list[str]) -> None:
+    """Refuse names that are no text here: no worker, file or table could hold them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise BadValue(
+                what="an argument",
+                asked=ascii(argument),
+                expected="text in UTF-8: rename the file, or set the locale (LC_ALL=C.UTF-8)",
+            ) from None
 
 
 def _failed(error: EdgekitError, *, debug: bool) -> int:

@@ -148,6 +148,12 @@ def test_an_error_cannot_steer_the_terminal(
     assert capsys.readouterr().err == ("Error: \\x1b[2Jx\\u202e cannot be \\x07: expected a\nb.\n")
 
 
+@pytest.mark.parametrize("command", ["check", "bench", "inspect", "export"])
+def test_a_name_that_is_no_text_is_refused(command: str, here: Here, capsys: Captured) -> None:
+    assert here(command, "net-\udcff.onnx") == 2
+    assert "expected text in UTF-8" in capsys.readouterr().err
+
+
 def test_every_command_takes_debug_and_those_with_facts_json() -> None:
     import click
 
