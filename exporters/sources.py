@@ -31,6 +31,8 @@ _RETURNS = (
     "a module and its example inputs (a tuple, or a dict of keyword arguments), or an "
     "exporters.exportable.Exportable"
 )
+_LONGEST = 600
+"""Characters of a user's exception that fit into a sentence."""
 _KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _NO_NAME = re.compile(r"[^A-Za-z0-9._-]+|^[._-]+")
 
@@ -139,7 +141,8 @@ def run_user_code(run: Callable[[], Any], *, target: str) -> Any:
             target=target, problem=f"called exit({error.code!r})", where=users_line(error)
         ) from error
     except Exception as error:
-        problem = f"raised {type(error).__name__}: {' '.join(str(error).split())}"
+        said = " ".join(str(error).split())[:_LONGEST]
+        problem = f"raised {type(error).__name__}: {said}"
         raise FactoryFailed(target=target, problem=problem, where=users_line(error)) from error
 
 

@@ -200,6 +200,14 @@ def _example(subject: Subject) -> Feed:
 
 def _refuse_strangers(subjects: list[Subject]) -> None:
     """Refuse to time models side by side that don't take and give arrays of the same names."""
+    paths = [subject.path.resolve() for subject in subjects]
+    for subject, path in zip(subjects, paths, strict=True):
+        if paths.count(path) > 1:
+            raise BadValue(
+                what="a bench of several models",
+                asked=f"done with {subject.path} twice",
+                expected="every model once",
+            )
     first = subjects[0]
     for other in subjects[1:]:
         for part in ("inputs", "outputs"):

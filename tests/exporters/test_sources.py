@@ -121,6 +121,7 @@ def test_classes_of_the_file_can_be_pickled_and_be_dataclasses(
     ("body", "sentence", "line"),
     [
         ("raise ValueError('no\\nweights')", r"net.py:make raised ValueError: no weights", 5),
+        ("raise ValueError('long' * 9**6)", r"raised ValueError: (long){150} \(at", 5),
         ("import sys; sys.exit(3)", r"net.py:make called exit\(3\)", 5),
         ("return torch.load('absent.pt')", "raised FileNotFoundError", 5),
         ("return 7", "net.py:make returned int; expected a module and its example", None),

@@ -155,6 +155,14 @@ def test_models_with_other_inputs_are_not_timed_side_by_side(
         bench_packages([open_subject(tiny_package), other], ONE_THREAD, originals=[], left_out=[])
 
 
+def test_a_package_is_not_timed_beside_itself(tiny_package: Path, tmp_path: Path) -> None:
+    link = tmp_path / "again.edgekit"
+    link.symlink_to(tiny_package)
+    twice = [open_subject(tiny_package), open_subject(link)]
+    with pytest.raises(BadValue, match=r"twice: expected every model once"):
+        bench_packages(twice, ONE_THREAD, originals=[], left_out=[])
+
+
 def test_every_variant_of_every_package_has_a_label_of_its_own(
     tiny_package: Path, tmp_path: Path
 ) -> None:
