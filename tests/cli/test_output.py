@@ -112,15 +112,15 @@ def test_debug_shows_what_is_logged_for_debugging(
 
     from edgekit.measure import inspection, packages
 
-    def open_subject(path: Path) -> None:
-        logging.getLogger("edgekit").debug("a detail of %s", path)
+    def open_subject(path: Path, *, wall_s: float) -> None:
+        logging.getLogger("edgekit").debug("a detail of %s within %g s", path, wall_s)
         inspection.inspect(Path("nowhere"))
 
     monkeypatch.setattr(packages, "open_subject", open_subject)
     assert run(["bench", str(tiny_package)]) == 1
     assert "a detail" not in capsys.readouterr().err
     assert run(["bench", str(tiny_package), "--debug"]) == 1
-    assert f"a detail of {tiny_package}\n" in capsys.readouterr().err
+    assert f"a detail of {tiny_package} within 600 s\n" in capsys.readouterr().err
     assert logging.getLogger("edgekit").level == logging.NOTSET
 
 
