@@ -370,6 +370,7 @@ def test_an_idle_worker_ends_with_its_parent(toys: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
     wait_until(lambda: is_gone(int(done.stdout)), what="the worker outlives its parent")
 
 
