@@ -37,8 +37,24 @@ GraphLevel = Literal["disabled", "basic", "extended", "layout", "all"]
 Against = Literal["eager", "compiled"]
 """How the PyTorch original runs: as it is, or through `torch.compile`."""
 
-Strategy = Literal["dynamo", "adopted"]
-"""How an ONNX file came to be: torch's dynamo exporter, or adopted from elsewhere as it was."""
+ExportStrategy = Literal["dynamo", "strict", "deferred", "torchscript"]
+"""The ways to export a module, in the order in which they are tried: torch's dynamo exporter as it
+comes; after a capture by TorchDynamo, which reads the module's Python bytecode; with conditions
+over sizes deferred to run time instead of narrowing a range; and the TorchScript tracer."""
+
+Strategy = Literal[ExportStrategy, "adopted"]
+"""How an ONNX file came to be: a way to export, or adopted from elsewhere as it was."""
+
+Task = Literal[
+    "features",
+    "image-classification",
+    "masked-language-model",
+    "question-answering",
+    "sequence-classification",
+    "text-generation",
+    "token-classification",
+]
+"""What a transformers checkpoint is exported for: which head its model gets."""
 
 Status = Literal["passed", "failed", "left out"]
 """What became of a comparison or of a row of a table."""

@@ -19,6 +19,20 @@ from exporters import dimensions
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
+@dataclass(frozen=True)
+class Normalization:
+    """How pixels of uint8 become the numbers of an image input, channel by channel:
+
+    (pixel · scale − mean) / std, then channel first. `input` names the image input, float32 of
+    [batch, channel, height, width]. One mean or std for all channels, or one for each.
+    """
+
+    input: str
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: float = 1 / 255
+
+
 @dataclass(frozen=True, eq=False)
 class Exportable:
     """A module ready to be exported, and what is known about it.
@@ -81,6 +95,12 @@ class Exportable:
 
     preprocessing: str | None = None
     """How an app makes the inputs, as a sentence or as JSON. Kept in the package."""
+
+    normalization: Normalization | None = None
+    """How pixels become the image input: what `--with-preprocessing` puts in front of the model."""
+
+    tokenizer: Mapping[str, bytes] = field(default_factory=dict)
+    """File name → content of what makes the inputs from text. Kept in the package."""
 
     name: str | None = None
     """What the model is called; the package's name by default."""

@@ -6,19 +6,24 @@ import msgspec
 
 from edgekit.package.values import CaseFile, GraphFacts, OutputCloseness, Verification
 from edgekit.tensors import Signature
-from edgekit.terms import Metric, Strategy
+from edgekit.terms import Metric, Strategy, Task
 
 
 class TargetRequest(msgspec.Struct, frozen=True):
     """Which original to make: a TARGET, its factory's parameters as text, and the random seed.
 
-    `folder` is where relative paths in `target` start.
+    `folder` is where relative paths in `target` and `weights` start. `pretrained` asks a model
+    library (timm, transformers) for its published weights; `weights` names a .safetensors file
+    whose tensors replace the module's. `task` is for `hf:` alone; None takes the checkpoint's own.
     """
 
     target: str
     folder: str
     parameters: dict[str, str] = {}
     seed: int = 0
+    task: Task | None = None
+    pretrained: bool = False
+    weights: str | None = None
 
 
 class ModuleRequest(msgspec.Struct, frozen=True):

@@ -158,7 +158,7 @@ class Asset(Value, frozen=True):
     """A file that belongs to the model and isn't a graph: labels, pre-processing, a tokenizer."""
 
     name: str
-    kind: Literal["labels", "preprocessing"]
+    kind: Literal["labels", "preprocessing", "tokenizer"]
     file: str
 
 
