@@ -1,10 +1,12 @@
 # The commands that developers and .ci/run share. `make` alone lists them.
 #
 #   VENV         where the environment is made             (.venv)
-#   PYTHON       the interpreter that it is made with      (the first found that is 3.11 or newer)
+#   VENV_ZOO     where that of `make zoo` is made          (.venv-zoo)
+#   PYTHON       the interpreter that they are made with   (the first found that is 3.11 or newer)
 #   TORCH_INDEX  a package index for PyTorch alone, such as PyTorch's own index for the CPU
 
 VENV ?= .venv
+VENV_ZOO ?= .venv-zoo
 PYTHON ?=
 TORCH_INDEX ?=
 
@@ -15,8 +17,14 @@ MADE := $(VENV)/.made
 DEMO := $(VENV)/.installed-demo
 DEV := $(VENV)/.installed-dev
 
+BIN_ZOO := $(VENV_ZOO)/bin
+PIP_ZOO := $(BIN_ZOO)/python -m pip --disable-pip-version-check
+INSTALL_ZOO := $(PIP_ZOO) install --quiet --constraint constraints-zoo.txt
+MADE_ZOO := $(VENV_ZOO)/.made
+ZOO := $(VENV_ZOO)/.installed-zoo
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format schemas clean
+.PHONY: help demo test zoo lint format schemas clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -29,6 +37,9 @@ demo: $(DEMO) ## set up, then: train the reference CNN, export it, bench it agai
 
 test: $(DEV) ## run the tests
 	$(BIN)/python -m pytest
+
+zoo: $(ZOO) ## run the exporter's tests beside timm and transformers, in an environment of its own
+	$(BIN_ZOO)/python -m pytest tests/exporters
 
 lint: $(DEV) ## check format, style and types
 	$(BIN)/ruff format --check
@@ -58,8 +69,15 @@ $(DEV): $(DEMO)
 	@$(INSTALL) --group dev
 	@touch $@
 
+# torchvision, which timm needs, is built against one torch: both come from the same index.
+$(ZOO): pyproject.toml constraints-zoo.txt $(MADE_ZOO)
+	@echo "Installing edgekit with PyTorch, timm and transformers into $(VENV_ZOO)"
+	@$(if $(TORCH_INDEX),$(INSTALL_ZOO) --no-deps --index-url "$(TORCH_INDEX)" torch torchvision,:)
+	@$(INSTALL_ZOO) --editable '.[cpu,export,models,timm,hf]' --group test
+	@touch $@
+
 # pip takes a dependency group (`--group`) from 25.1 on.
-$(MADE):
+$(MADE) $(MADE_ZOO): %/.made:
 	@python="$(PYTHON)"; \
 	for name in $${python:-python3 python3.11 python3.12 python3.13 python3.14 python}; do \
 	  if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -71,7 +89,7 @@ $(MADE):
 	    "Name another with: make PYTHON=/path/to/python3.11" >&2; \
 	  exit 1; \
 	fi; \
-	echo "Making $(VENV) with $$("$$found" --version)"; \
-	"$$found" -m venv "$(VENV)"
-	@$(PIP) install --quiet --upgrade 'pip>=25.1'
+	echo "Making $* with $$("$$found" --version)"; \
+	"$$found" -m venv "$*"
+	@$*/bin/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25.1'
 	@touch $@

@@ -19,6 +19,8 @@
     ├── ExportError
     │   ├── FactoryFailed              the user's code raised, exited or gave something else
     │   ├── ExportFailed               torch could not turn the module into ONNX
+    │   ├── NoWayWorked                every way to export it failed, each for its reason
+    │   ├── UnrolledLoop               a recurrent module became its steps, one after another
     │   ├── OpsetUnavailable           the asked opset could not be reached exactly
     │   ├── DimensionLost              a dimension that was to stay dynamic became static
     │   └── VerificationFailed         the exported model answers differently from the original
@@ -227,15 +229,61 @@ class FactoryFailed(ExportError):
 
 
 class ExportFailed(ExportError):
-    def __init__(self, *, target: str, problem: str, where: str = "", report: str = "") -> None:
-        super().__init__(
-            f"{target} could not be exported to ONNX: {problem}"
+    """`details` is what torch said in full, for a report."""
+
+    def __init__(
+        self, *, target: str, problem: str, where: str = "", workaround: str = "", details: str = ""
+    ) -> None:
+        self.reason = (
+            problem
             + (f" (at {where})" if where else "")
-            + (f". The full report is in {report}" if report else ""),
+            + (f". {workaround}" if workaround else "")
+        ).rstrip(".")
+        super().__init__(
+            f"{target} could not be exported to ONNX: {self.reason}.",
             target=target,
             problem=problem,
             where=where,
+            workaround=workaround,
+            details=details,
+        )
+
+
+class NoWayWorked(ExportError):
+    """`reasons` holds a strategy's name and what it failed for, in the order they were tried."""
+
+    def __init__(self, *, target: str, reasons: list[tuple[str, str]], report: str = "") -> None:
+        (first, why), *others = reasons
+        also = _others_in_words(why, others)
+        super().__init__(
+            f"{target} could not be exported to ONNX. {first}: {why}.{also}"
+            + (f" The full report is in {report}." if report else ""),
+            target=target,
+            reasons=reasons,
             report=report,
+        )
+
+
+def _others_in_words(first: str, others: list[tuple[str, str]]) -> str:
+    """Tell what the other ways failed for, those with the same reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for strategy, reason in others:
+        by_reason.setdefault(reason, []).append(strategy)
+    told = [
+        f"{', '.join(names)}: {'the same' if reason == first else reason}"
+        for reason, names in by_reason.items()
+    ]
+    return f" The other ways failed too: {'; '.join(told)}." if told else ""
+
+
+class UnrolledLoop(ExportError):
+    def __init__(self, *, target: str, operators: list[str]) -> None:
+        listed = " and ".join(operators)
+        super().__init__(
+            f"torch writes out the steps of {target}'s {listed}, as many as the example has, "
+            f"instead of ONNX's operator {listed}.",
+            target=target,
+            operators=operators,
         )
 
 

@@ -16,6 +16,9 @@ EXTRAS = {
     "onnxscript": "export",
     "torch": "export",
     "mlxtend": "models",
+    "timm": "timm",
+    "torchvision": "timm",
+    "transformers": "hf",
     "ml_dtypes": "build",
 }
 """Import packages that an extra of edgekit-onnx brings, and which."""

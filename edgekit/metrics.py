@@ -153,6 +153,14 @@ def within(
     return Mismatch(count, b.size, index, _plain(a[index]), _plain(b[index]))
 
 
+def other_form(got: ArrayLike, expected: ArrayLike) -> str:
+    """Say how the shape or dtype of `got` differs from the expected one; "" where neither does."""
+    a, b = np.asarray(got), np.asarray(expected)
+    if (a.shape, a.dtype.name) == (b.shape, b.dtype.name):
+        return ""
+    return f"it is {a.dtype.name} {list(a.shape)} and should be {b.dtype.name} {list(b.shape)}"
+
+
 def largest(array: ArrayLike) -> float:
     """Return the largest finite absolute value, 0 where there is none."""
     wide = np.abs(_as_float64(np.asarray(array)))

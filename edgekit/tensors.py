@@ -21,6 +21,9 @@ Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 Feed: TypeAlias = Mapping[str, Array]
 """Arrays by name: what goes into a model, and what comes out of it."""
 
+BY_SHAPE = "random, compared by shape"
+"""What is said of a random output where a distance to the original would be."""
+
 
 class Dim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A named dimension whose size may differ from call to call.
@@ -37,16 +40,19 @@ class Dim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.name}:{self.low}..{'' if self.high is None else self.high}"
 
 
-class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One input or output: its name, element type and shape.
 
     `values` is the closed range that its elements are known to lie in, where that is known.
+    `random` is said of an output that the original draws anew at every call: its values can be
+    held against nothing, only its shape and element type.
     """
 
     name: str
     dtype: DType
     shape: tuple[int | Dim, ...]
     values: tuple[float, float] | None = None
+    random: bool = False
 
     def __str__(self) -> str:
         sizes = ", ".join(d.name if isinstance(d, Dim) else str(d) for d in self.shape)
@@ -157,6 +163,11 @@ class Runner(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def random_outputs(signature: Signature) -> frozenset[str]:
+    """Name the outputs whose values are drawn at random, and so can't be compared."""
+    return frozenset(spec.name for spec in signature.outputs if spec.random)
 
 
 def dynamic_dims(signature: Signature) -> dict[str, Dim]:

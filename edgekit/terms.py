@@ -46,15 +46,29 @@ Strategy = Literal[ExportStrategy, "adopted"]
 """How an ONNX file came to be: a way to export, or adopted from elsewhere as it was."""
 
 Task = Literal[
+    "audio-classification",
     "features",
     "image-classification",
     "masked-language-model",
     "question-answering",
+    "semantic-segmentation",
+    "sentence-embeddings",
     "sequence-classification",
+    "speech-recognition",
     "text-generation",
+    "text-to-text",
     "token-classification",
 ]
 """What a transformers checkpoint is exported for: which head its model gets."""
+
+Cell = Literal["tanh", "lstm", "gru"]
+"""What a recurrent reference model computes at each step."""
+
+SequenceEncoder = Literal["attention", "lstm"]
+"""What reads the sequence in the reference transformer."""
+
+AlexNetImages = Literal["photographs", "digits"]
+"""What the reference AlexNet is built for: the published network, or a small one that learns."""
 
 Status = Literal["passed", "failed", "left out"]
 """What became of a comparison or of a row of a table."""

@@ -24,7 +24,7 @@ def answers(original: Original, feed: Feed, *, where: str = "") -> dict[str, Arr
         problem = f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}"
         narrower = (
             ". If it is not meant to run at that size, narrow the range: "
-            "--dynamic INPUT=name:LOW..HIGH"
+            "--dynamic INPUT=name:LOW..HIGH; dimensions that must be equal take one name"
         )
         raise FactoryFailed(
             target=f"The original module at {where}" if where else "The original module",

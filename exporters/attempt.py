@@ -1,4 +1,4 @@
-"""One attempt at an export, in the process it is called in: usually a worker.
+"""One attempt at an export, in one way, in the process it is called in: usually a worker.
 
 Makes the original, exports it, holds the two against each other, and leaves the model and the
 cases in a folder. Nothing here knows the package that comes of it.
@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import logging
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
-import onnx_ir
 import torch
 
 from edgekit.errors import EdgekitError, ExportFailed, FactoryFailed, ModelFileError
 from edgekit.graph.summary import summarize
-from edgekit.package import cases as case_files
-from edgekit.package.values import CaseFile, SessionChoice
+from edgekit.package.values import SessionChoice
 from edgekit.runtime.loading import open_model
 from edgekit.runtime.model import Model
 from edgekit.tensors import (
-    Case,
-    Dim,
     Feed,
     Signature,
     TensorSpec,
@@ -31,23 +26,27 @@ from edgekit.tensors import (
     dynamic_dims,
     resize,
 )
-from edgekit.terms import DType, Split, members
-from exporters import sources, strategies
+from edgekit.terms import DType, members
+from exporters import sources
 from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
-from exporters.data import EVALUATION_BYTES, data_of, nbytes, refuse_without_classes
+from exporters.data import data_of, refuse_without_classes
 from exporters.dimensions import resolve
 from exporters.exportable import Exportable
 from exporters.original import Original
+from exporters.preprocessing import with_preprocessing
+from exporters.recording import answered, reference_cases, write_assets, write_cases
 from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequest
-from exporters.seeds import seed_everything
-from exporters.sizes import drawn, in_words, sizes_to_try
-from exporters.verify import refuse_unsteady, torch_versions, verify
+from exporters.signatures import output_specs
+from exporters.sizes import in_words, sizes_to_try
+from exporters.steadiness import steady_answers
+from exporters.strategies import IN_WORDS, convert
+from exporters.strategies.conditions import recurrent_operators
+from exporters.strategies.saving import save
+from exporters.verify import torch_versions, verify
 
 log = logging.getLogger("edgekit")
 
-REFERENCE_CASES = 4
-REFERENCE_BYTES = 16 << 20
 _REAL_FEEDS = 16
 
 
@@ -100,38 +99,38 @@ def attempt(
     """
     name = exportable.name or type(exportable.module).__name__.lower()
     original, weights_sha256 = _taken_over(exportable, name)
-    notes: list[str] = []
+    suffix = ""
+    if options.with_preprocessing:
+        exportable = with_preprocessing(exportable)
+        original, suffix = Original(exportable), "-uint8"
     feed = {key: to_numpy(tensor) for key, tensor in original.example.items()}
-    shapes = resolve(
-        exportable.dynamic if options.dynamic is None else options.dynamic,
-        {key: array.shape for key, array in feed.items()},
-    )
-    inputs = tuple(
-        TensorSpec(key, dtype_named(feed[key].dtype.name), shapes[key], exportable.values.get(key))
-        for key in original.input_names
-    )
+    inputs = _input_specs(original, exportable, options, feed)
     signature = Signature(inputs, ())
     data = data_of(exportable, signature)
-    seed_everything(seed)
-    outputs = answers(original, feed)
-    _refuse_other_elements(name, outputs)
-    refuse_unsteady(original, feed, outputs)
-
-    log.info("exporting %s with torch's dynamo exporter", name)
-    model = strategies.dynamo(
-        original, _at_least_two(signature, feed), shapes, opset=options.opset, label=name
-    )
-    signature = Signature(inputs, _output_specs(model, outputs))
-    file = f"{original.precision}.onnx"
-    beside = strategies.save(model, folder / file, name=name, external_data=options.external_data)
-
-    log.info("verifying %s against its original", name)
-    sizes, told = sizes_to_try(
+    _refuse_other_elements(name, answers(original, feed))
+    outputs, random = steady_answers(original, signature, feed, seed=seed)
+    sizes, notes = sizes_to_try(
         dynamic_dims(signature),
         dim_sizes(signature, feed),
         elements=sum(array.size for array in feed.values()),
     )
-    notes += told
+    observed = [(each, _shapes_at(original, signature, feed, each)) for each in sizes]
+
+    log.info("exporting %s with %s", name, IN_WORDS[options.strategy])
+    model = convert(
+        options.strategy,
+        original,
+        _at_least_two(signature, feed),
+        {spec.name: spec.shape for spec in inputs},
+        opset=options.opset,
+        label=name,
+        unrolled=options.unrolled,
+    )
+    signature = Signature(inputs, output_specs(model, outputs, observed, random=random))
+    file = f"{original.precision}{suffix}.onnx"
+    beside = save(model, folder / file, name=name, external_data=options.external_data)
+
+    log.info("verifying %s against its original", name)
     with _opened(folder / file, name, original.precision) as exported:
         closenesses, verification = verify(
             original,
@@ -144,15 +143,16 @@ def attempt(
             seed=seed,
         )
     log.info("recording the original's answers")
-    reference = _reference_cases(original, signature, feed, sizes, seed)
-    evaluation = list(_answered(original, data.evaluation))
+    reference = reference_cases(original, signature, feed, sizes=sizes, seed=seed)
+    evaluation = list(answered(original, data.evaluation))
     if exportable.metric == "top1":
         refuse_without_classes(evaluation)
     return Attempt(
         name=name,
         signature=signature,
-        strategy="dynamo",
+        strategy=options.strategy,
         precision=original.precision,
+        suffix=suffix,
         facts=summarize(folder / file),
         closeness=closenesses,
         verification=verification,
@@ -160,14 +160,15 @@ def attempt(
         metric=exportable.metric,
         model=file,
         files=beside,
-        reference=_write(folder, "reference", reference, name="cases"),
-        evaluation=_write(folder, "test", evaluation, name=exportable.dataset),
-        calibration=_write(folder, "train", data.calibration, name=exportable.dataset),
-        labels=tuple(exportable.labels or ()),
-        preprocessing=exportable.preprocessing,
+        reference=write_cases(folder, "reference", reference, name="cases", suffix=suffix),
+        evaluation=write_cases(folder, "test", evaluation, name=exportable.dataset, suffix=suffix),
+        calibration=write_cases(
+            folder, "train", data.calibration, name=exportable.dataset, suffix=suffix
+        ),
+        assets=write_assets(folder, exportable),
         parameters=parameters,
         versions=torch_versions(),
-        notes=tuple(notes),
+        notes=(*exportable.notes, *_told(original, options, random), *notes),
     )
 
 
@@ -183,6 +184,26 @@ def _taken_over(exportable: Exportable, name: str) -> tuple[Original, str]:
             target=f"The module {name}",
             problem=f"cannot be taken to the CPU and have its weights read ({problem})",
         ) from error
+
+
+def _input_specs(
+    original: Original, exportable: Exportable, options: ExportOptions, feed: Feed
+) -> tuple[TensorSpec, ...]:
+    shapes = resolve(
+        exportable.dynamic if options.dynamic is None else options.dynamic,
+        {key: array.shape for key, array in feed.items()},
+    )
+    return tuple(
+        TensorSpec(key, dtype_named(feed[key].dtype.name), shapes[key], exportable.values.get(key))
+        for key in original.input_names
+    )
+
+
+def _shapes_at(
+    original: Original, signature: Signature, feed: Feed, sizes: dict[str, int]
+) -> dict[str, tuple[int, ...]]:
+    given = answers(original, resize(signature, feed, sizes), where=in_words(sizes))
+    return {name: array.shape for name, array in given.items()}
 
 
 def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:
@@ -211,76 +232,31 @@ def _opened(path: Path, name: str, precision: str) -> Model:
             problem="ONNX Runtime refuses the model that torch made: "
             + error.facts["problem"].rstrip(".")
             + (
-                f". Its weights are {precision}, which the CPU can't compute everything in; "
-                "export module.float(), and lower the precision afterwards"
+                f". Its weights are {precision}, which the CPU can't compute everything in"
                 if coarse
                 else ""
             ),
+            workaround="Export module.float(), and lower the precision afterwards."
+            if coarse
+            else "",
         ) from error
 
 
-def _output_specs(model: onnx_ir.Model, outputs: Feed) -> tuple[TensorSpec, ...]:
-    """Describe the outputs: types from the original's answers, shapes from the graph."""
-    specs = []
-    for value, (name, array) in zip(model.graph.outputs, outputs.items(), strict=True):
-        sizes = list(value.shape) if value.shape is not None else [None] * array.ndim
-        shape = tuple(
-            size if isinstance(size, int) else Dim(_dim_name(size) or f"{name}_{axis}", 0)
-            for axis, size in enumerate(sizes)
-        )
-        specs.append(TensorSpec(name, dtype_named(array.dtype.name), shape))
-    return tuple(specs)
-
-
-def _dim_name(size: onnx_ir.SymbolicDim | None) -> str:
-    return str(size.value or "") if size is not None else ""
-
-
-def _reference_cases(
-    original: Original, signature: Signature, feed: Feed, sizes: list[dict[str, int]], seed: int
-) -> list[Case]:
-    """Take real and drawn values at the first few sizes, as long as they stay small."""
-    chosen: list[Case] = []
-    total = 0
-    for combination in sizes[:REFERENCE_CASES]:
-        real = resize(signature, feed, combination)
-        for values in (real, drawn(signature, real, seed=seed + 1)):
-            case = Case(dict(values), answers(original, values, where=in_words(combination)))
-            total += nbytes(case)
-            if chosen and total > REFERENCE_BYTES:
-                return chosen
-            chosen.append(case)
-    return chosen
-
-
-def _answered(original: Original, cases: list[Case]) -> Iterator[Case]:
-    """Add the original's answers, as long as they and the inputs stay within the bound."""
-    total = 0
-    for index, case in enumerate(cases):
-        given = answers(original, case.feed, where=f"evaluation case {index}")
-        answered = Case(case.feed, given, case.label)
-        total += nbytes(answered)
-        if total > EVALUATION_BYTES:
-            return
-        yield answered
-
-
-_FILES: dict[Split, str] = {
-    "reference": "reference.safetensors",
-    "test": "evaluation.safetensors",
-    "train": "calibration.safetensors",
-}
-
-
-def _write(folder: Path, split: Split, cases: list[Case], *, name: str) -> CaseFile | None:
-    if not cases:
-        return None
-    file = _FILES[split]
-    (folder / file).write_bytes(case_files.encode(cases))
-    return CaseFile(
-        file=file,
-        name=name,
-        split=split,
-        cases=len(cases),
-        content_sha256=case_files.content_sha256_of_all(cases),
-    )
+def _told(original: Original, options: ExportOptions, random: frozenset[str]) -> list[str]:
+    """Say what the export did otherwise than its user may think."""
+    notes = []
+    if original.was_training:
+        notes.append("the module was in training mode and was exported in evaluation mode")
+    if original.still_training:
+        listed = ", ".join(original.still_training)
+        notes.append(f"still in training mode, because their train() keeps them there: {listed}")
+    if original.dropped:
+        listed = ", ".join(original.dropped)
+        notes.append(f"left out, because the module returns None there: {listed}")
+    if random:
+        listed = ", ".join(sorted(random))
+        notes.append(f"drawn at random at every call, so compared by shape alone: {listed}")
+    if options.unrolled and (operators := recurrent_operators(original.module)):
+        listed = " and ".join(sorted(operators))
+        notes.append(f"no way kept {listed} as one operator: its steps are written out")
+    return notes

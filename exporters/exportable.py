@@ -15,6 +15,7 @@ from edgekit import terms
 from edgekit.errors import BadValue, UnknownName
 from edgekit.tensors import Case
 from exporters import dimensions
+from exporters.nesting import leaves
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -57,11 +58,15 @@ class Exportable:
     """
 
     module: nn.Module
-    example: tuple[Tensor, ...] | Mapping[str, Tensor]
+    example: tuple[Any, ...] | Mapping[str, Any]
     """Inputs to call the module with, as real as they can be had: a tuple of positional arguments
-    or a mapping of keyword arguments. Verification repeats and crops them to other sizes."""
+    or a mapping of keyword arguments. Each is a tensor, or a list, tuple or dict of tensors, whose
+    inputs are called `states.0` and so on. Verification repeats and crops them to other sizes."""
 
     _: KW_ONLY
+    positional: int = 0
+    """How many of a mapping's first entries are passed by position all the same."""
+
     input_names: Sequence[str] | None = None
     """What the model's inputs are called, in the example's order; by default, as `forward` calls
     its arguments."""
@@ -105,6 +110,9 @@ class Exportable:
     name: str | None = None
     """What the model is called; the package's name by default."""
 
+    notes: Sequence[str] = ()
+    """What whoever exports the model must be told: that its weights are random, say."""
+
     def __post_init__(self) -> None:
         _need(
             isinstance(self.module, nn.Module),
@@ -112,7 +120,7 @@ class Exportable:
             type(self.module).__name__,
             "a torch.nn.Module",
         )
-        _check_example(self.example)
+        _check_example(self.example, self.positional)
         for what, given in (("input_names", self.input_names), ("output_names", self.output_names)):
             if given is not None:
                 _check_names(what, given)
@@ -146,6 +154,7 @@ class Exportable:
         _need(self.metric in metrics, "metric", repr(self.metric), " or ".join(metrics))
         if self.labels is not None:
             _check_texts("labels", self.labels)
+        _check_texts("notes", self.notes)
         _need(
             self.name is None or _NAME.fullmatch(self.name) is not None,
             "name",
@@ -160,10 +169,12 @@ class Exportable:
             BadValue: `input_names` are more or fewer than the example has tensors.
         """
         if isinstance(self.example, Mapping):
-            names, tensors = list(self.example), list(self.example.values())
+            outer = list(self.example.items())
         else:
-            tensors = list(self.example)
-            names = _argument_names(self.module, len(tensors))
+            arguments = _argument_names(self.module, len(self.example))
+            outer = list(zip(arguments, self.example, strict=True))
+        found = [leaf for name, value in outer for leaf in leaves(value, name)]
+        names, tensors = [name for name, _ in found], [tensor for _, tensor in found]
         if self.input_names is not None:
             _need(
                 len(self.input_names) == len(tensors),
@@ -172,6 +183,7 @@ class Exportable:
                 f"{len(tensors)} names, one for each tensor of the example",
             )
             names = list(self.input_names)
+        _check_names("the inputs' names", names)
         return dict(zip(names, tensors, strict=True))
 
 
@@ -180,12 +192,28 @@ def _need(holds: bool, what: str, asked: str, expected: str) -> None:
         raise BadValue(what=what, asked=asked, expected=expected)
 
 
-def _check_example(example: Any) -> None:
+def _check_example(example: Any, positional: Any) -> None:
     expected = "a tuple of tensors, (x,) for one alone, or a mapping of names to tensors"
     _need(isinstance(example, tuple | Mapping), "example", type(example).__name__, expected)
-    _need(len(example) > 0, "example", "empty", expected)
-    for entry in example.values() if isinstance(example, Mapping) else example:
-        _need(isinstance(entry, Tensor), "an entry of example", type(entry).__name__, "a tensor")
+    entries = leaves(example)
+    _need(len(entries) > 0, "example", "empty", expected)
+    for name, entry in entries:
+        if isinstance(entry, Tensor):
+            continue
+        raise BadValue(
+            what=f"the entry {name} of example",
+            asked=type(entry).__name__,
+            expected="a tensor, or a list, tuple or dict of tensors. What is no tensor can't be "
+            "fed to an exported model: give it in the factory, to the module's __init__ or in a "
+            "module of your own whose forward passes it on",
+        )
+    most = len(example) if isinstance(example, Mapping) else 0
+    _need(
+        isinstance(positional, int) and 0 <= positional <= most,
+        "positional",
+        repr(positional),
+        f"how many of a mapping's entries go by position, at most {most} here",
+    )
 
 
 def _check_texts(what: str, texts: Any) -> None:

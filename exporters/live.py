@@ -11,7 +11,8 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from edgekit.errors import FactoryFailed
-from edgekit.workers import Call, Worker
+from exporters.attempts import Run
+from exporters.processes import Deadline, attempt_in_worker
 from exporters.requests import Attempt, ExportOptions, ModuleRequest
 
 if TYPE_CHECKING:
@@ -26,38 +27,34 @@ class _Pickler(pickle.Pickler):
             raise pickle.PicklingError(f"{value.__name__} is defined in the running script")
 
 
-def attempt_live(
-    exportable: Exportable,
-    options: ExportOptions,
-    *,
-    label: str,
-    folder: Path,
-    seed: int,
-    time_limit_s: float,
-) -> tuple[Attempt, tuple[str, ...]]:
-    """Export in a worker, or here where the module can't be handed over.
+def live_run(
+    exportable: Exportable, *, label: str, seed: int, deadline: Deadline
+) -> tuple[Run, tuple[str, ...]]:
+    """Return what makes one attempt, in a worker or here where the module can't be handed over.
 
-    Returns what the attempt left in `folder`, and notes for the caller. Raises what
-    `exporters.pytorch.export` raises.
+    And notes for the caller: which of the two, if it is the second.
     """
     pickled = io.BytesIO()
     try:
         _Pickler(pickled).dump(exportable)
     except Exception as error:  # pickling runs the module's own code, which may raise anything
-        done = _attempt_here(exportable, label, options, folder, seed)
-        return done, (
-            f"exported in the calling process, because the module can't leave it: {error}",
+        note = f"exported in the calling process, because the module can't leave it: {error}"
+
+        def run_here(options: ExportOptions, folder: Path) -> Attempt:
+            return _attempt_here(exportable, label, options, folder, seed)
+
+        return run_here, (note,)
+
+    def run(options: ExportOptions, folder: Path) -> Attempt:
+        request = ModuleRequest(pickled.getvalue(), label, seed)
+        return attempt_in_worker(
+            "exporters.attempt:attempt_module",
+            {"request": request, "options": options, "folder": str(folder)},
+            what=f"export of {label}",
+            deadline=deadline,
         )
-    call = Call(
-        "exporters.attempt:attempt_module",
-        {
-            "request": ModuleRequest(pickled.getvalue(), label, seed),
-            "options": options,
-            "folder": str(folder),
-        },
-    )
-    with Worker(f"export of {label}", wall_s=time_limit_s) as worker:
-        return worker.call(call, returns=Attempt), ()
+
+    return run, ()
 
 
 def _attempt_here(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from edgekit.errors import BadValue, FactoryFailed, OriginalUnavailable
@@ -18,6 +19,7 @@ from edgekit.tensors import Array, Feed, RunFacts, Signature
 from exporters import sources
 from exporters.arrays import to_numpy, to_torch
 from exporters.exportable import Exportable
+from exporters.nesting import leaves, rebuilt
 from exporters.requests import TargetRequest
 
 _PRECISIONS = {
@@ -32,10 +34,13 @@ class Original:
     """A module that answers named arrays with named arrays, on the CPU and in evaluation mode.
 
     Its outputs are flattened to names: a single tensor is `output`, members of a tuple are
-    `output_0`, `output_1`, …, and those of a mapping keep their keys. A name that an input has
-    gets `_out` behind it, since ONNX has one name for one value.
+    `output_0`, `output_1`, …, and those of a mapping or of a dataclass keep their names. A name
+    that an input has gets `_out` behind it, since ONNX has one name for one value. What is None is
+    left out; `dropped` names it after the first call.
 
-    It takes the exportable's module over: the module is changed to what is said above.
+    It takes the exportable's module over: the module is changed to what is said above, and
+    `was_training` tells whether it had to be. Submodules that stay in training mode all the same
+    (their `train` is their own) are named in `still_training`.
 
     Raises:
         BadValue: an asked output name is an input's.
@@ -43,12 +48,14 @@ class Original:
     """
 
     def __init__(self, exportable: Exportable) -> None:
-        self.module = exportable.module.cpu().eval()
-        example = exportable.example
-        self.by_keyword = isinstance(example, Mapping)
+        self.module = exportable.module.cpu()
+        self.was_training, self.still_training = _evaluated(self.module)
+        self._form = exportable.example
+        self._positional = exportable.positional
+        self.by_keyword = isinstance(self._form, Mapping)
         self.example = {name: x.detach().cpu() for name, x in exportable.inputs().items()}
         self.input_names = list(self.example)
-        self.keys = list(example) if isinstance(example, Mapping) else self.input_names
+        self.keys = list(self._form) if isinstance(self._form, Mapping) else self.input_names
         self._asked_output_names = exportable.output_names
         for name in self._asked_output_names or ():
             if name in self.example:
@@ -56,6 +63,7 @@ class Original:
                     what="an output name", asked=repr(name), expected="names that no input has"
                 )
         self.output_names: list[str] = []
+        self.dropped: tuple[str, ...] = ()
         if any(map(is_lazy, self.tensors().values())):
             # The first call gives a lazy module its weights.
             with torch.no_grad():
@@ -76,23 +84,34 @@ class Original:
 
     def arguments(
         self, tensors: Mapping[str, torch.Tensor]
-    ) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
-        """Arrange named tensors as positional or keyword arguments."""
-        ordered = [tensors[name] for name in self.input_names]
-        if self.by_keyword:
-            return (), dict(zip(self.keys, ordered, strict=True))
-        return tuple(ordered), {}
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arrange named tensors as positional and keyword arguments."""
+        formed = self.in_form(tensors)
+        if isinstance(formed, tuple):
+            return formed, {}
+        by_position = list(formed)[: self._positional]
+        args = tuple(formed.pop(name) for name in by_position)
+        return args, formed
+
+    def in_form(self, values: Mapping[str, Any]) -> tuple[Any, ...] | dict[str, Any]:
+        """Put something for each input into the example's form, containers included: a tuple, or
+        a dict of `forward`'s argument names where the example is a mapping.
+        """
+        formed: tuple[Any, ...] | dict[str, Any]
+        formed = rebuilt(self._form, iter([values[name] for name in self.input_names]))
+        return formed
 
     def flatten(self, returned: Any) -> dict[str, torch.Tensor]:
-        """Name the tensors in what the module returned; None is left out.
+        """Name the tensors in what the module returned; None is left out, and named in `dropped`.
 
         Raises:
             FactoryFailed: it holds no tensor, something that is neither a tensor nor a container
                 of them, two of one name, or another number than there are asked names.
         """
-        pairs = _flat("", returned)
-        tensors = [value for _, value in pairs]
-        names = [name or "output" for name, _ in pairs]
+        found = [(name or "output", value) for name, value in leaves(returned, first="output_")]
+        self.dropped = tuple(name for name, value in found if value is None)
+        tensors = [value for _, value in found if value is not None]
+        names = [name for name, value in found if value is not None]
         names = [f"{name}_out" if name in self.example else name for name in names]
         for name, value in zip(names, tensors, strict=True):
             if not isinstance(value, torch.Tensor):
@@ -151,22 +170,17 @@ class Original:
         return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
 
 
-def _flat(prefix: str, value: Any) -> list[tuple[str, Any]]:
-    if value is None:
-        return []
-    if isinstance(value, Mapping):
-        items = [(str(key), member) for key, member in value.items()]
-    elif isinstance(value, tuple | list):
-        fields = getattr(value, "_fields", None)
-        start = "" if prefix else "output_"
-        items = [(fields[i] if fields else f"{start}{i}", v) for i, v in enumerate(value)]
-    else:
-        return [(prefix, value)]
-    return [
-        pair
-        for name, member in items
-        for pair in _flat(f"{prefix}.{name}" if prefix else name, member)
-    ]
+def _evaluated(module: nn.Module) -> tuple[bool, tuple[str, ...]]:
+    """Bring a module into evaluation mode; tell whether it wasn't, and which parts still aren't."""
+    was_training = any(part.training for part in module.modules())
+    try:
+        module.eval()
+    except NotImplementedError:
+        # A captured program: whether it trains stands in its operators, and the flag says nothing.
+        return False, ()
+    return was_training, tuple(
+        name or type(module).__name__ for name, part in module.named_modules() if part.training
+    )
 
 
 class OriginalRunner:

@@ -16,11 +16,15 @@ import msgspec
 
 from edgekit.errors import BadValue, MissingExtra
 from edgekit.package import commit
-from edgekit.package.values import Asset, Graph, Package, Provenance, Variant
-from edgekit.workers import Call, Worker
+from edgekit.package.values import Package
+from edgekit.terms import ExportStrategy, Task
 from exporters import models, records
+from exporters.attempts import Run, in_turn
 from exporters.dimensions import parse_option
-from exporters.live import attempt_live
+from exporters.labels import label_of, package_stem
+from exporters.live import live_run
+from exporters.packing import pack
+from exporters.processes import Deadline, attempt_in_worker
 from exporters.requests import Attempt, ExportOptions, TargetRequest
 
 if TYPE_CHECKING:
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
 
     from exporters.exportable import Exportable
 
-GRAPH = "model"
 TIME_LIMIT_S = 1800.0
 SUFFIX = ".edgekit"
 
@@ -47,9 +50,11 @@ def export(
     output: str | os.PathLike[str] | None = None,
     *,
     dynamic: Mapping[str, Sequence[str | int | None]] | None = None,
+    strategy: ExportStrategy | None = None,
     opset: int = 20,
     tolerance: float | None = None,
     external_data: bool = False,
+    with_preprocessing: bool = False,
     overwrite: bool = False,
     seed: int = 0,
     time_limit_s: float = TIME_LIMIT_S,
@@ -65,20 +70,23 @@ def export(
         output: the package's folder; by default `NAME.edgekit` here.
         dynamic: for each input its axes: a name, perhaps with a range (`"batch:1..64"`), or None
             or the size itself for a fixed one; a name in several places is one dimension.
+        strategy: the one way to export that is tried; by default all of them, in turn.
         opset: the version of ONNX's operators, exactly.
         tolerance: allowed difference as a share of the output's largest absolute value, instead of
             the bound that is measured on the original (see `exporters.verify`).
         external_data: keep the weights in a file beside the .onnx; above 1.9 GB always.
+        with_preprocessing: add a variant that takes uint8 pixels of [batch, height, width,
+            channel] and brings them into the model's form itself (`Exportable.normalization`).
         overwrite: replace the package that is at `output`; nothing else is ever replaced.
         seed: for the values drawn during verification, and for a module that draws random numbers.
-        time_limit_s: after how long the worker is ended.
+        time_limit_s: after how long the export is ended, all ways together.
 
     Raises:
         WouldOverwrite, StorageError: the output can't be written.
         UsageError: names, dimensions or ranges that don't fit.
         FactoryFailed: the module fails or is unsteady, or its data doesn't fit it.
-        ExportError: the export failed, or its answers are not the original's.
-        WorkerTimeout, WorkerDied: the worker did not finish.
+        NoWayWorked: each way failed, or gave answers that are not the original's.
+        WorkerTimeout: it took longer than the limit.
     """
     _refuse_impossible(opset=opset, tolerance=tolerance, seed=seed)
     exportable = _as_exportable(module, example_inputs)
@@ -94,12 +102,11 @@ def export(
         external_data=external_data,
     )
     path = Path(output) if output is not None else Path(label + SUFFIX)
+    run, notes = live_run(exportable, label=label, seed=seed, deadline=Deadline(time_limit_s))
     with commit.new_package(path, overwrite=overwrite) as folder:
-        attempt, notes = attempt_live(
-            exportable, options, label=label, folder=folder, seed=seed, time_limit_s=time_limit_s
-        )
-        package = _pack(folder, attempt, source=label, seed=seed)
-    return Exported(str(path), package, (*attempt.notes, *notes))
+        attempts = _attempts(run, options, folder, label, strategy, with_preprocessing)
+        package = pack(folder, attempts, source=label, seed=seed)
+    return Exported(str(path), package, (*package.provenance.notes, *notes))
 
 
 def export_target(
@@ -108,22 +115,43 @@ def export_target(
     *,
     parameters: Mapping[str, str] | None = None,
     dynamic: Sequence[str] = (),
+    task: Task | None = None,
+    pretrained: bool = False,
+    weights: str | None = None,
+    strategy: ExportStrategy | None = None,
     opset: int = 20,
     tolerance: float | None = None,
     external_data: bool = False,
+    with_preprocessing: bool = False,
     overwrite: bool = False,
     seed: int = 0,
     time_limit_s: float = TIME_LIMIT_S,
 ) -> Exported:
-    """Export what a TARGET names (a reference model, or `file.py:factory`) to a model package.
+    """Export what a TARGET names to a model package.
 
-    `parameters` are the factory's, as text; `dynamic` holds texts like `image=batch:1..64,_`.
-    The other arguments, and what is raised, are those of `export`; and MissingExtra without torch.
+    A TARGET is a reference model, `file.py:factory`, `package.module:factory`, `timm:NAME`,
+    `hf:FOLDER` (or a name on the hub), or a saved `.pt2`.
+
+    Args:
+        parameters: the factory's, as text.
+        dynamic: texts like `image=batch:1..64,_`.
+        task: what an `hf:` checkpoint is exported for, by default what it was made for.
+        pretrained: take the published weights of a `timm:` or `hf:` model.
+        weights: a .safetensors file whose tensors become the module's.
+
+    The other arguments, and what is raised, are those of `export`; and MissingExtra where a
+    package is missing.
     """
     _refuse_impossible(opset=opset, tolerance=tolerance, seed=seed)
     _refuse_without_torch(target)
     request = TargetRequest(
-        target=target, folder=str(Path.cwd()), parameters=dict(parameters or {}), seed=seed
+        target=target,
+        folder=str(Path.cwd()),
+        parameters=dict(parameters or {}),
+        seed=seed,
+        task=task,
+        pretrained=pretrained,
+        weights=weights,
     )
     options = ExportOptions(
         dynamic=dict(map(parse_option, dynamic)) if dynamic else None,
@@ -132,27 +160,38 @@ def export_target(
         external_data=external_data,
     )
     label = label_of(target)
-    path = (
-        Path(output)
-        if output is not None
-        else Path(label.partition(":")[0].removesuffix(".py") + SUFFIX)
-    )
-    with commit.new_package(path, overwrite=overwrite) as folder:
-        call = Call(
+    path = Path(output) if output is not None else Path(package_stem(target) + SUFFIX)
+    deadline = Deadline(time_limit_s)
+
+    def run(options: ExportOptions, folder: Path) -> Attempt:
+        return attempt_in_worker(
             "exporters.attempt:attempt_target",
             {"request": request, "options": options, "folder": str(folder)},
+            what=f"export of {target}",
+            deadline=deadline,
         )
-        with Worker(f"export of {target}", wall_s=time_limit_s) as worker:
-            attempt = worker.call(call, returns=Attempt)
-        package = _pack(folder, attempt, source=label, seed=seed)
+
+    with commit.new_package(path, overwrite=overwrite) as folder:
+        attempts = _attempts(run, options, folder, target, strategy, with_preprocessing)
+        package = pack(folder, attempts, source=label, seed=seed, task=task, pretrained=pretrained)
     records.remember(package, request)
-    return Exported(str(path), package, attempt.notes)
+    return Exported(str(path), package, package.provenance.notes)
 
 
-def label_of(target: str) -> str:
-    """Name a TARGET without the folder it lies in: a package tells nothing about its maker."""
-    path, colon, factory = target.rpartition(":")
-    return f"{Path(path).name}:{factory}" if colon else Path(target).name
+def _attempts(
+    run: Run,
+    options: ExportOptions,
+    folder: Path,
+    label: str,
+    strategy: ExportStrategy | None,
+    with_preprocessing: bool,
+) -> list[Attempt]:
+    """Export the model as it comes and, if asked, once more with pixels going in."""
+    attempts = [in_turn(run, options, folder, label=label, strategy=strategy)]
+    if with_preprocessing:
+        wrapped = msgspec.structs.replace(options, with_preprocessing=True)
+        attempts.append(in_turn(run, wrapped, folder, label=label, strategy=strategy))
+    return attempts
 
 
 def _refuse_impossible(*, opset: int, tolerance: float | None, seed: int) -> None:
@@ -185,55 +224,3 @@ def _as_exportable(module: Any, example_inputs: Any) -> Exportable:
             expected="None, because the Exportable carries them",
         )
     return module
-
-
-def _pack(folder: Path, attempt: Attempt, *, source: str, seed: int) -> Package:
-    """Make the package of what an attempt left in `folder`, and commit it there."""
-    contents: dict[str, bytes | Path] = {
-        file: folder / file
-        for file in (
-            attempt.model,
-            *attempt.files,
-            *(c.file for c in (attempt.reference, attempt.evaluation, attempt.calibration) if c),
-        )
-    }
-    assets = []
-    if attempt.labels:
-        contents["labels.txt"] = "".join(f"{label}\n" for label in attempt.labels).encode()
-        assets.append(Asset("labels", "labels", "labels.txt"))
-    if attempt.preprocessing:
-        contents["preprocessing.txt"] = (attempt.preprocessing + "\n").encode()
-        assets.append(Asset("preprocessing", "preprocessing", "preprocessing.txt"))
-    package = Package(
-        name=attempt.name,
-        graphs=(Graph(GRAPH, attempt.signature),),
-        variants=(
-            Variant(
-                name=attempt.precision,
-                graph=GRAPH,
-                model=attempt.model,
-                files=attempt.files,
-                precision=attempt.precision,
-                facts=attempt.facts,
-                closeness=attempt.closeness,
-            ),
-        ),
-        provenance=Provenance(
-            source=source,
-            original="pytorch",
-            strategy=attempt.strategy,
-            weights_sha256=attempt.weights_sha256,
-            seed=seed,
-            parameters=attempt.parameters,
-            versions=attempt.versions,
-            verification=attempt.verification,
-            notes=attempt.notes,
-        ),
-        files={},
-        metric=attempt.metric,
-        reference=attempt.reference,
-        evaluation=attempt.evaluation,
-        calibration=attempt.calibration,
-        assets=tuple(assets),
-    )
-    return commit.commit(folder, package, contents)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from edgekit.package.values import CaseFile, GraphFacts, OutputCloseness, Verification
+from edgekit.package.values import Asset, CaseFile, GraphFacts, OutputCloseness, Verification
 from edgekit.tensors import Signature
-from edgekit.terms import Metric, Strategy, Task
+from edgekit.terms import ExportStrategy, Metric, Task
 
 
 class TargetRequest(msgspec.Struct, frozen=True):
@@ -24,6 +24,8 @@ class TargetRequest(msgspec.Struct, frozen=True):
     task: Task | None = None
     pretrained: bool = False
     weights: str | None = None
+    with_preprocessing: bool = False
+    """Put the steps from pixels to the image input in front of the module."""
 
 
 class ModuleRequest(msgspec.Struct, frozen=True):
@@ -35,7 +37,14 @@ class ModuleRequest(msgspec.Struct, frozen=True):
 
 
 class ExportOptions(msgspec.Struct, frozen=True):
-    """How to export. `dynamic` replaces what the factory says; `tolerance` replaces the rule."""
+    """How to export. `dynamic` replaces what the factory says; `tolerance` replaces the rule.
+
+    `unrolled` accepts a recurrent module as its steps, one after another.
+    """
+
+    strategy: ExportStrategy = "dynamo"
+    unrolled: bool = False
+    with_preprocessing: bool = False
 
     dynamic: dict[str, list[str | int | None]] | None = None
     opset: int = 20
@@ -44,12 +53,16 @@ class ExportOptions(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """What a successful attempt left in its folder, and what was found out on the way."""
+    """What a successful attempt left in its folder, and what was found out on the way.
+
+    `suffix` tells its graph, variant and files from those of the model as it came: "" or "-uint8".
+    """
 
     name: str
     signature: Signature
-    strategy: Strategy
+    strategy: ExportStrategy
     precision: str
+    suffix: str
     facts: GraphFacts
     closeness: tuple[OutputCloseness, ...]
     verification: Verification
@@ -60,8 +73,7 @@ class Attempt(msgspec.Struct, frozen=True):
     reference: CaseFile | None = None
     evaluation: CaseFile | None = None
     calibration: CaseFile | None = None
-    labels: tuple[str, ...] = ()
-    preprocessing: str | None = None
+    assets: tuple[Asset, ...] = ()
     parameters: dict[str, str] = {}
     versions: dict[str, str] = {}
     notes: tuple[str, ...] = ()

@@ -85,6 +85,25 @@ def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Arr
     return np.asarray(np.where(outside, like, values))
 
 
+def beyond(signature: Signature, feed: Feed, *, seed: int) -> dict[str, Array] | None:
+    """Draw floats from twice as far out as `feed` goes, to both sides of zero.
+
+    An example says little about the sign of its inputs, and torch.rand gives none below 0. Inputs
+    of a stated range, and whole numbers, stay as they are; None where that is all of them.
+    """
+    generator = np.random.RandomState(seed)
+    wider = {}
+    for spec in signature.inputs:
+        like = feed[spec.name]
+        if spec.values is not None or like.dtype.kind in "biu" or not like.size:
+            continue
+        wide = np.abs(like.astype(np.float64))
+        finite = wide[np.isfinite(wide)]
+        reach = 2 * min(finite.max().item() if finite.size else 1.0, 1e6) or 1.0
+        wider[spec.name] = np.asarray(generator.uniform(-reach, reach, like.shape), like.dtype)
+    return {**feed, **wider} if wider else None
+
+
 def _whole_range(spec: TensorSpec, like: Array) -> tuple[int, int]:
     """Return the whole numbers that bound the input's range, within what its type holds."""
     if spec.values is None:

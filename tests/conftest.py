@@ -239,22 +239,171 @@ def tiny_package(
     near = v.OutputCloseness("y", 1e-6, 1e-6, 1.0, 120.0, v.Tolerance(1e-5, 0.0))
     package = v.Package(
         name="tiny",
-        graphs=(v.Graph("model", signature),),
+        graphs=(
+            v.Graph(
+                "model",
+                signature,
+                reference=case_file(
+                    "reference",
+                    "reference",
+                    [answered(rows, labelled=False) for rows in (1, 2, 3, 8)],
+                ),
+                evaluation=case_file(
+                    "evaluation", "test", [answered(1, labelled=True) for _ in range(20)]
+                ),
+            ),
+        ),
         variants=(
             v.Variant("fp32", "model", "fp32.onnx", "fp32", summarize(model), closeness=(near,)),
         ),
         provenance=v.Provenance("tiny.py:make", "pytorch", "dynamo", "0" * 64),
         files={},
         metric="top1",
-        reference=case_file(
-            "reference", "reference", [answered(rows, labelled=False) for rows in (1, 2, 3, 8)]
-        ),
-        evaluation=case_file("evaluation", "test", [answered(1, labelled=True) for _ in range(20)]),
     )
     path = tmp_path / "tiny.edgekit"
     with commit.new_package(path) as folder:
         commit.commit(folder, package, contents)
     return path
+
+
+@pytest.fixture
+def two_graphs(
+    tiny_package: Path, tiny_onnx: MakeTinyOnnx, tiny_answer: Callable[[dict[str, Any]], Any]
+) -> Path:
+    """Give the tiny package a second graph `model-uint8`, of the same weights and outputs.
+
+    Its variant `fp32-uint8` takes `x` uint8 [batch:1..4, 4]; it has two reference cases and ten
+    evaluation cases of its own.
+    """
+    import msgspec
+
+    from edgekit.package import cases, commit, reading
+    from edgekit.package import values as v
+    from edgekit.tensors import Case, Dim, Signature, TensorSpec
+
+    generator = np.random.default_rng(1)
+    contents: dict[str, bytes | Path] = {
+        "fp32-uint8.onnx": tiny_onnx("bytes", dtype="uint8").read_bytes()
+    }
+
+    def case_file(name: str, split: Any, kept: list[Case]) -> v.CaseFile:
+        contents[f"{name}.safetensors"] = cases.encode(kept)
+        digest = cases.content_sha256_of_all(kept)
+        return v.CaseFile(f"{name}.safetensors", "pictures", split, len(kept), digest)
+
+    def answered(rows: int) -> Case:
+        feed = {"x": generator.integers(0, 256, (rows, 4), np.uint8)}
+        y = tiny_answer(feed)
+        return Case(feed, {"y": y}, int(np.argmax(y[0])) if rows == 1 else None)
+
+    package = reading.read(tiny_package)
+    batch = Dim("batch", 1, 4)
+    graph = v.Graph(
+        "model-uint8",
+        Signature(
+            (TensorSpec("x", "uint8", (batch, 4)),), (TensorSpec("y", "float32", (batch, 3)),)
+        ),
+        reference=case_file("reference-uint8", "reference", [answered(2), answered(4)]),
+        evaluation=case_file("evaluation-uint8", "test", [answered(1) for _ in range(10)]),
+    )
+    (variant,) = package.variants
+    (near,) = variant.closeness
+    # Sums of values up to 255 are that much larger, and so is their rounding.
+    near = msgspec.structs.replace(near, tolerance=v.Tolerance(1e-3, 0.0))
+    variant = msgspec.structs.replace(
+        variant,
+        name="fp32-uint8",
+        graph="model-uint8",
+        model="fp32-uint8.onnx",
+        closeness=(near,),
+    )
+    package = msgspec.structs.replace(
+        package, graphs=(*package.graphs, graph), variants=(*package.variants, variant)
+    )
+    commit.commit(tiny_package, package, contents)
+    return tiny_package
+
+
+class MakeNoisyPackage(Protocol):
+    """Pack a graph with an output drawn anew at every call, and return the package's folder."""
+
+    def __call__(self, *, only_random: bool = False) -> Path: ...
+
+
+@pytest.fixture
+def noisy_package(tmp_path: Path) -> MakeNoisyPackage:
+    """Make packages `noisy` with the outputs y = Relu(x) and `noise`, of RandomNormalLike.
+
+    Input and outputs are float32 [batch, 4]; `noise` is marked random. Two reference cases, three
+    labelled evaluation cases, metric top1. With `only_random` there is `noise` alone.
+    """
+    onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
+
+    from edgekit.graph.summary import summarize
+    from edgekit.package import cases, commit
+    from edgekit.package import values as v
+    from edgekit.tensors import Case, Dim, Signature, TensorSpec
+
+    def make(*, only_random: bool = False) -> Path:
+        kept = "" if only_random else "float[batch,4] y, "
+        body = "" if only_random else "y = Relu(x) "
+        model = tmp_path / "noisy.onnx"
+        onnx.save(
+            onnx.parser.parse_model(
+                '<ir_version: 10, opset_import: ["": 20]> '
+                f"g (float[batch,4] x) => ({kept}float[batch,4] noise) "
+                f"{{ {body}noise = RandomNormalLike(x) }}"
+            ),
+            model,
+        )
+        generator = np.random.default_rng(2)
+        contents: dict[str, bytes | Path] = {"fp32.onnx": model.read_bytes()}
+
+        def case_file(name: str, split: Any, rows: list[int]) -> v.CaseFile:
+            made = []
+            for n in rows:
+                x, noise = (generator.standard_normal((n, 4)).astype(np.float32) for _ in "xn")
+                answers = {"noise": noise} if only_random else {"noise": noise, "y": x.clip(0)}
+                made.append(Case({"x": x}, answers, 1 if n == 1 else None))
+            contents[f"{name}.safetensors"] = cases.encode(made)
+            digest = cases.content_sha256_of_all(made)
+            return v.CaseFile(f"{name}.safetensors", "cases", split, len(made), digest)
+
+        shape = (Dim("batch", 1, 8), 4)
+        outputs = [TensorSpec("noise", "float32", shape, random=True)]
+        near = v.OutputCloseness("y", 0.0, 0.0, 1.0, None, v.Tolerance(1e-6, 0.0))
+        if not only_random:
+            outputs.insert(0, TensorSpec("y", "float32", shape))
+        package = v.Package(
+            name="noisy",
+            graphs=(
+                v.Graph(
+                    "model",
+                    Signature((TensorSpec("x", "float32", shape),), tuple(outputs)),
+                    reference=case_file("reference", "reference", [1, 3]),
+                    evaluation=case_file("evaluation", "test", [1, 1, 1]),
+                ),
+            ),
+            variants=(
+                v.Variant(
+                    "fp32",
+                    "model",
+                    "fp32.onnx",
+                    "fp32",
+                    summarize(model),
+                    closeness=() if only_random else (near,),
+                ),
+            ),
+            provenance=v.Provenance("noisy.py:make", "pytorch", "dynamo", "0" * 64),
+            files={},
+            metric="top1",
+        )
+        path = tmp_path / "noisy.edgekit"
+        with commit.new_package(path) as folder:
+            commit.commit(folder, package, contents)
+        return path
+
+    return make
 
 
 Installed = Callable[[dict[str, str]], None]

@@ -229,3 +229,14 @@ def test_wilson_refuses_impossible_counts() -> None:
             wilson(successes, n)
     with pytest.raises(BadValue):
         wilson(1, 2, confidence=1.0)
+
+
+def test_other_form_says_what_differs_and_looks_at_no_value() -> None:
+    expected = np.zeros((2, 3), np.float32)
+    assert metrics.other_form(np.full((2, 3), np.nan, ">f4"), expected) == ""
+    assert metrics.other_form(np.zeros((2, 3)), expected) == (
+        "it is float64 [2, 3] and should be float32 [2, 3]"
+    )
+    assert metrics.other_form(np.zeros((), np.float32), expected) == (
+        "it is float32 [] and should be float32 [2, 3]"
+    )

@@ -19,6 +19,7 @@ from edgekit.tensors import (
     dynamic_dims,
     numpy_dtype,
     plain,
+    random_outputs,
     resize,
 )
 from edgekit.terms import DType, members
@@ -132,6 +133,13 @@ def test_specs_and_dims_are_written_shortly() -> None:
     assert str(SIGNATURE.inputs[0]) == "ids: int64 [batch, time]"
     assert str(SIGNATURE.inputs[2]) == "scale: float32 []"
     assert (str(BATCH), str(TIME)) == ("batch:1..64", "time:0..")
+
+
+def test_random_outputs_are_named() -> None:
+    noise = TensorSpec("noise", "float32", (BATCH,), random=True)
+    signature = Signature(SIGNATURE.inputs, (*SIGNATURE.outputs, noise))
+    assert random_outputs(signature) == {"noise"}
+    assert random_outputs(SIGNATURE) == set()
 
 
 def test_a_misspelt_field_is_refused() -> None:

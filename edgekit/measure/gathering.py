@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from edgekit.errors import OriginalUnavailable
 from edgekit.measure.plan import Candidate
 from edgekit.measure.quality import Tally, furthest
 from edgekit.measure.results import Measurement, Start
-from edgekit.metrics import Closeness, closeness, within
+from edgekit.metrics import Closeness, closeness, other_form, within
 from edgekit.package.values import Tolerance
 from edgekit.tensors import Array, Case, RunFacts
 
@@ -17,10 +17,14 @@ _UNSAID = Tolerance(0.0, 1e-3)
 
 
 class Gathered:
-    """What is known of one candidate so far, over all of its starts."""
+    """What is known of one candidate so far, over all of its starts.
 
-    def __init__(self, candidate: Candidate) -> None:
+    The outputs in `random` are compared by shape alone.
+    """
+
+    def __init__(self, candidate: Candidate, random: Collection[str] = ()) -> None:
         self.candidate = candidate
+        self._random = random
         self.starts: list[Start] = []
         self.facts: RunFacts | None = None
         self.first_output = ""
@@ -35,15 +39,19 @@ class Gathered:
             if output not in got or got[output].shape != array.shape:
                 self._mismatch = self._mismatch or f"{output} is missing or has another shape"
                 continue
+            if output in self._random:
+                off = other_form(got[output], array)
+                self._mismatch = self._mismatch or (off and f"{output}: {off}")
+                continue
             distance = closeness(got[output], array)
             self._furthest[output] = furthest(distance, self._furthest.get(output))
             tolerance = self.candidate.tolerance.get(output)
             if tolerance is not None and not self._mismatch:
                 # Twice: the tolerance is around the exact answer, and the baseline is inexact too.
-                off = within(
+                outside = within(
                     got[output], array, absolute=2 * tolerance.absolute, relative=tolerance.relative
                 )
-                self._mismatch = f"{output}: {off}" if off is not None else ""
+                self._mismatch = f"{output}: {outside}" if outside is not None else ""
 
     def forget_comparisons(self) -> None:
         """Drop what `hold` found: the baseline that it was found against is left out."""
@@ -64,18 +72,28 @@ class Gathered:
 
 
 def refuse_other_answers(
-    candidate: Candidate, answers: Mapping[str, Array], recorded: Case
+    candidate: Candidate,
+    answers: Mapping[str, Array],
+    recorded: Case,
+    random: Collection[str] = (),
 ) -> None:
-    """Raise OriginalUnavailable if answers to a recorded case aren't those that were recorded."""
+    """Raise OriginalUnavailable if answers to a recorded case aren't those that were recorded.
+
+    The outputs in `random` are compared by shape alone.
+    """
     for output, expected in (recorded.outputs or {}).items():
         tolerance = candidate.tolerance.get(output, _UNSAID)
         if output not in answers or answers[output].shape != expected.shape:
             problem = "is missing or has another shape"
+        elif output in random:
+            problem = other_form(answers[output], expected)
         elif off := within(
             answers[output], expected, absolute=tolerance.absolute, relative=tolerance.relative
         ):
             problem = str(off)
         else:
+            problem = ""
+        if not problem:
             continue
         raise OriginalUnavailable(
             reason=f"{candidate.label} doesn't give the answers that the package recorded of its "

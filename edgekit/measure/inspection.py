@@ -10,6 +10,7 @@ from edgekit.errors import NotFound
 from edgekit.graph import summary
 from edgekit.measure.keeping import kept
 from edgekit.package import reading
+from edgekit.package.manifest import case_files_of
 from edgekit.package.values import (
     Asset,
     CaseFile,
@@ -48,7 +49,10 @@ class MeasuredRow(msgspec.Struct, frozen=True):
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """What `edgekit inspect` tells; a plain .onnx file has no provenance and no cases."""
+    """What `edgekit inspect` tells; a plain .onnx file has no provenance and no cases.
+
+    `graphs` and `cases` are by the graph's name.
+    """
 
     path: str
     name: str
@@ -57,7 +61,7 @@ class Inspection(msgspec.Struct, frozen=True):
     variants: tuple[InspectedVariant, ...]
     total_bytes: int
     provenance: Provenance | None = None
-    cases: tuple[CaseFile, ...] = ()
+    cases: dict[str, tuple[CaseFile, ...]] = {}
     assets: tuple[Asset, ...] = ()
     measured: tuple[MeasuredRow, ...] = ()
 
@@ -93,11 +97,7 @@ def inspect(path: Path) -> Inspection:
         ),
         total_bytes=sum(record.size for record in package.files.values()),
         provenance=package.provenance,
-        cases=tuple(
-            cases
-            for cases in (package.reference, package.evaluation, package.calibration)
-            if cases is not None
-        ),
+        cases={graph.name: tuple(case_files_of(graph)) for graph in package.graphs},
         assets=package.assets,
         measured=tuple(_measured(path, package)),
     )

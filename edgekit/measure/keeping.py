@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import msgspec
 from edgekit import machine as machines
 from edgekit.measure.results import SCHEMA_VERSION, BenchReport
 from edgekit.package import measured
-from edgekit.package.values import Package
+from edgekit.package.reading import files_of
+from edgekit.package.values import Package, Variant
 
 log = logging.getLogger("edgekit")
 
@@ -40,7 +42,7 @@ def kept(folder: Path, package: Package) -> dict[str, list[BenchReport]]:
     A bench of a variant whose file has changed since is left out, and so is what another version
     wrote in another form.
     """
-    hashes = file_hashes(package)
+    hashes = file_hashes(package, package.variants)
     found = {key: _read(folder, key) for key in measured.machines(folder)}
     return {
         key: current
@@ -49,12 +51,12 @@ def kept(folder: Path, package: Package) -> dict[str, list[BenchReport]]:
     }
 
 
-def file_hashes(package: Package) -> dict[str, str]:
-    """Return the SHA-256 of every file that a variant is made of, external data included."""
+def file_hashes(package: Package, variants: Sequence[Variant]) -> dict[str, str]:
+    """Return the SHA-256 of every file that variants are made of, external data included."""
     return {
         f"{package.name}/{name}": package.files[name].sha256
-        for variant in package.variants
-        for name in (variant.model, *variant.files)
+        for variant in variants
+        for name in files_of(variant)
     }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from edgekit import machine
 from edgekit.errors import InputError
 from edgekit.measure.results import Quality
-from edgekit.metrics import Closeness, accuracy, agreement, closeness, predictions
+from edgekit.metrics import Closeness, accuracy, agreement, closeness, other_form, predictions
 from edgekit.tensors import Array, Case, Dataset
 from edgekit.terms import Metric
 
@@ -21,12 +21,21 @@ class Tally:
         evaluation: where the cases come from; they are added one by one.
         metric: "top1" counts right classes as well; "closeness" measures distance alone.
         output: the output whose last axis holds the scores of the classes.
+        random: outputs that are compared by shape alone, and name no class.
     """
 
-    def __init__(self, evaluation: Dataset, *, metric: Metric, output: str) -> None:
+    def __init__(
+        self,
+        evaluation: Dataset,
+        *,
+        metric: Metric,
+        output: str,
+        random: Collection[str] = (),
+    ) -> None:
         self._evaluation = evaluation
-        self._metric = metric
+        self._classes = metric == "top1" and output not in random
         self._output = output
+        self._random = random
         self._cases = 0
         self._furthest: Closeness | None = None
         self._named: list[int] = []
@@ -41,8 +50,10 @@ class Tally:
         """Count the answer to one case; `original` is what it is compared with, where known."""
         self._cases += 1
         if original:
-            self._furthest = furthest(closeness_of(answer, original), self._furthest)
-        if self._metric != "top1":
+            distance = closeness_of(answer, original, random=self._random)
+            if distance is not None:
+                self._furthest = furthest(distance, self._furthest)
+        if not self._classes:
             return
         classes = predictions(answer[self._output]).reshape(-1)
         if case.label is not None and classes.size == 1:
@@ -80,6 +91,7 @@ def measure_quality(
     metric: Metric,
     output: str,
     original: Sequence[Mapping[str, Array]] | None = None,
+    random: Collection[str] = (),
 ) -> Quality:
     """Judge answers against the labels and against the original's answers.
 
@@ -89,8 +101,9 @@ def measure_quality(
         metric: "top1" counts right classes; "closeness" measures distance alone.
         output: the output whose last axis holds the scores of the classes.
         original: the original's answers to the same cases.
+        random: outputs that are compared by shape alone, and name no class.
     """
-    tally = Tally(evaluation, metric=metric, output=output)
+    tally = Tally(evaluation, metric=metric, output=output, random=random)
     for index, case in enumerate(evaluation.open()):
         tally.add(
             case, answers[index], original=original[index] if original is not None else case.outputs
@@ -98,8 +111,10 @@ def measure_quality(
     return tally.quality()
 
 
-def closeness_of(got: Mapping[str, Array], expected: Mapping[str, Array]) -> Closeness:
-    """Measure all outputs of one answer, and return the furthest.
+def closeness_of(
+    got: Mapping[str, Array], expected: Mapping[str, Array], *, random: Collection[str] = ()
+) -> Closeness | None:
+    """Measure all outputs of one answer, and return the furthest; None where all are random.
 
     Raises:
         InputError: an output is missing, or has another shape.
@@ -108,8 +123,10 @@ def closeness_of(got: Mapping[str, Array], expected: Mapping[str, Array]) -> Clo
     for name, array in expected.items():
         if name not in got:
             raise InputError(problem=f"The answer has no output {name}, only {', '.join(got)}.")
-        found = furthest(closeness(got[name], array), found)
-    assert found is not None
+        if name not in random:
+            found = furthest(closeness(got[name], array), found)
+        elif off := other_form(got[name], array):
+            raise InputError(problem=f"The answer has another output {name}: {off}.")
     return found
 
 

@@ -9,8 +9,8 @@ import msgspec
 
 from edgekit.errors import EdgekitError, ModelFileError
 from edgekit.measure.feeds import batch_dim, made_up
-from edgekit.measure.packages import variant_call
 from edgekit.measure.quality import furthest
+from edgekit.measure.subjects import variant_call
 from edgekit.metrics import Closeness, closeness, largest, within
 from edgekit.package.values import OutputCloseness, SessionChoice, Tolerance
 from edgekit.tensors import Array, Case, Signature, dim_sizes, dynamic_dims

@@ -23,7 +23,7 @@ import msgspec
 from edgekit.errors import StorageError, WouldOverwrite
 from edgekit.errors import as_storage_error as as_storage_error
 from edgekit.package import manifest, reading
-from edgekit.package.values import FileRecord, Package
+from edgekit.package.values import FileRecord, Graph, Package
 
 _PARTIAL = ".partial"
 _LOCK = ".lock"
@@ -185,19 +185,23 @@ def _with_names(package: Package, renamed: Mapping[str, str]) -> Package:
         return renamed.get(name, name)
 
     replace = msgspec.structs.replace
-    case_files = {
-        field: replace(cases, file=named(cases.file))
-        for field in ("reference", "evaluation", "calibration")
-        if (cases := getattr(package, field)) is not None
-    }
+
+    def moved(graph: Graph) -> Graph:
+        case_files = {
+            field: replace(cases, file=named(cases.file))
+            for field in ("reference", "evaluation", "calibration")
+            if (cases := getattr(graph, field)) is not None
+        }
+        return replace(graph, **case_files)
+
     return replace(
         package,
+        graphs=tuple(map(moved, package.graphs)),
         variants=tuple(
             replace(v, model=named(v.model), files=tuple(named(n) for n in v.files))
             for v in package.variants
         ),
         assets=tuple(replace(a, file=named(a.file)) for a in package.assets),
-        **case_files,
     )
 
 

@@ -15,13 +15,24 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import CorruptPackage
-from edgekit.package.values import RESERVED_NAMES, SCHEMA_VERSION, Package, Variant
+from edgekit.package.values import (
+    RESERVED_NAMES,
+    SCHEMA_VERSION,
+    CaseFile,
+    Graph,
+    Package,
+    Variant,
+)
 from edgekit.tensors import Dim
 
 NAME = "manifest.json"
 MAX_BYTES = 16 << 20
 MAX_DEPTH = 32
 _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+_PLAIN_NAMES = (
+    "has at most 200 letters, digits, dots, hyphens and underscores, does not begin with a dot or "
+    f"a hyphen, and is not {NAME}"
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # A string without its end counts too: nothing is read twice, however the quotes lie.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -87,10 +98,15 @@ def decode(raw: bytes, *, path: str) -> Package:
 def referenced_files(package: Package) -> list[str]:
     """List every file that the package's values name, in the order they name it."""
     names = [name for v in package.variants for name in (v.model, *v.files)]
-    case_files = (package.reference, package.evaluation, package.calibration)
-    names += [cases.file for cases in case_files if cases is not None]
+    names += [cases.file for graph in package.graphs for cases in case_files_of(graph)]
     names += [asset.file for asset in package.assets]
     return names
+
+
+def case_files_of(graph: Graph) -> list[CaseFile]:
+    """List the files of cases that a graph has: reference, evaluation, calibration."""
+    files = (graph.reference, graph.evaluation, graph.calibration)
+    return [cases for cases in files if cases is not None]
 
 
 def _ort_part(package: Package) -> dict[str, Any]:
@@ -118,11 +134,8 @@ def _ort_variant(variant: Variant) -> dict[str, Any]:
 def _inconsistency(package: Package) -> str:
     """Say what in a package's values contradicts the rest, or could lead out of its folder."""
     for name, record in package.files.items():
-        if not _FILE_NAME.fullmatch(name) or name == NAME:
-            return (
-                f"it lists a file under the name {name!r}; a name has at most 200 letters, digits, "
-                "dots, hyphens and underscores and does not begin with a dot or a hyphen"
-            )
+        if not _plain_name(name):
+            return f"it lists a file under the name {name!r}; such a name {_PLAIN_NAMES}"
         if record.size < 0 or not _SHA256.fullmatch(record.sha256):
             return f"its record of {name} is not a size and a SHA-256"
     served = {variant.graph for variant in package.variants}
@@ -136,19 +149,36 @@ def _inconsistency(package: Package) -> str:
         for spec in (*graph.signature.inputs, *graph.signature.outputs):
             if not all(_possible(size) for size in spec.shape):
                 return f"no tensor can have the shape that it gives for {spec.name!r}"
+        for spec in graph.signature.inputs:
+            if spec.random:
+                return f"it says of the input {spec.name!r} that it is random; only outputs can be"
     if not graphs:
         return "it has no graph"
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
+    begun: set[str] = set()
     for variant in package.variants:
         if variant.graph not in graphs:
             return f"variant {variant.name!r} belongs to a graph {variant.graph!r} that isn't there"
         if variant.name in RESERVED_NAMES:
             return f"a variant is called {variant.name!r}, which is a reserved word"
-        if (variant.graph, variant.name) in seen:
+        if variant.name in seen:
             return f"variant {variant.name!r} is there twice"
-        if variant.target.isa is not None and all(graph != variant.graph for graph, _ in seen):
-            return f"its first variant, {variant.name!r}, is bound to a kind of processor"
-        seen.add((variant.graph, variant.name))
+        if variant.target.isa is not None and variant.graph not in begun:
+            return (
+                f"the first variant of {variant.graph!r}, {variant.name!r}, is bound to a kind of "
+                "processor"
+            )
+        seen.add(variant.name)
+        begun.add(variant.graph)
+    if package.variants[0].graph != package.graphs[0].name:
+        return "its first variant is not one of its first graph"
+    assets: set[str] = set()
+    for asset in package.assets:
+        if not _plain_name(asset.name):
+            return f"it has an asset called {asset.name!r}; such a name {_PLAIN_NAMES}"
+        if asset.name in assets:
+            return f"the asset {asset.name!r} is there twice"
+        assets.add(asset.name)
     for name in referenced_files(package):
         if name not in package.files:
             return f"the file {name!r} is used and not listed"
@@ -163,6 +193,11 @@ def _difference(package: Package, whole: dict[str, Any]) -> str:
         if json.dumps(whole.get(key)) != json.dumps(expected.get(key)):
             return f"ONNX Runtime would find another package in it: see {key!r} in its manifest"
     return ""
+
+
+def _plain_name(name: str) -> bool:
+    """Tell whether a name is safe as that of a file, wherever it is written."""
+    return _FILE_NAME.fullmatch(name) is not None and name != NAME
 
 
 def _possible(size: int | Dim) -> bool:

@@ -16,9 +16,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from edgekit.errors import CorruptPackage, HashMismatch, NotFound
+from edgekit.errors import CorruptPackage, HashMismatch, NotFound, UnknownName
 from edgekit.package import manifest
-from edgekit.package.values import FileRecord, Package, Variant
+from edgekit.package.values import PORTABLE, FileRecord, Graph, Package, Variant
 
 IN_MEMORY_BYTES = 64 << 20
 """Up to this size a session is made from the very bytes that were hashed; a larger file is loaded
@@ -121,6 +121,24 @@ def unchanged(verified: Verified) -> bool:
 def files_of(variant: Variant) -> tuple[str, ...]:
     """List a variant's files, the .onnx first."""
     return (variant.model, *variant.files)
+
+
+def variant_named(package: Package, name: str) -> Variant:
+    """Find a variant by its name; PORTABLE names the first one.
+
+    Raises:
+        UnknownName: there is no such variant.
+    """
+    for variant in package.variants:
+        if name in (variant.name, PORTABLE):
+            return variant
+    names = [PORTABLE, *(variant.name for variant in package.variants)]
+    raise UnknownName(kind="variant", of=f"of {package.name}", asked=name, available=names)
+
+
+def graph_of(package: Package, variant: Variant) -> Graph:
+    """Find the graph that a variant is of, with its inputs, outputs and cases."""
+    return next(graph for graph in package.graphs if graph.name == variant.graph)
 
 
 def identity(folder: Path) -> str:

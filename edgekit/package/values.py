@@ -15,7 +15,10 @@ from edgekit.terms import GraphLevel, Idle, Metric, Split, Strategy
 SCHEMA_VERSION = 1
 """Version of `additional_metadata.edgekit`. Readers refuse a newer one and say so."""
 
-RESERVED_NAMES = frozenset({"portable", "tuned"})
+PORTABLE = "portable"
+"""The name that asks for the first variant, which is right on every processor."""
+
+RESERVED_NAMES = frozenset({PORTABLE, "tuned"})
 """Words that ask for a variant without naming one; no variant is called so."""
 
 
@@ -86,7 +89,8 @@ class GraphFacts(Value, frozen=True):
 class Variant(Value, frozen=True):
     """One .onnx file of a package. `files` names external data beside `model`.
 
-    `closeness` holds one entry an output, of the verification that let the variant in.
+    `closeness` holds one entry an output, of the verification that let the variant in; a random
+    output has none.
     """
 
     name: str
@@ -98,13 +102,6 @@ class Variant(Value, frozen=True):
     files: tuple[str, ...] = ()
     parent: str | None = None
     target: Target = Target()
-
-
-class Graph(Value, frozen=True):
-    """One function of the model (encoder and decoder are two); usually there is one."""
-
-    name: str
-    signature: Signature
 
 
 class Verification(Value, frozen=True):
@@ -120,6 +117,8 @@ class Provenance(Value, frozen=True):
 
     `original` says what accuracy and closeness are measured against: the PyTorch module, or, for
     an .onnx from elsewhere, that float file itself. `weights_sha256` is over the module's state.
+    `task` is what a transformers checkpoint was exported for; `pretrained` says that the weights
+    are those that the model library publishes.
     """
 
     source: str
@@ -131,6 +130,8 @@ class Provenance(Value, frozen=True):
     versions: dict[str, str] = {}
     verification: Verification | None = None
     notes: tuple[str, ...] = ()
+    task: str | None = None
+    pretrained: bool = False
 
 
 class FileRecord(Value, frozen=True):
@@ -154,8 +155,25 @@ class CaseFile(Value, frozen=True):
     synthetic: bool = False
 
 
+class Graph(Value, frozen=True):
+    """One function of the model (encoder and decoder are two); usually there is one.
+
+    Each has cases of its own: what goes into one graph does not go into another.
+    """
+
+    name: str
+    signature: Signature
+    reference: CaseFile | None = None
+    evaluation: CaseFile | None = None
+    calibration: CaseFile | None = None
+
+
 class Asset(Value, frozen=True):
-    """A file that belongs to the model and isn't a graph: labels, pre-processing, a tokenizer."""
+    """A file that belongs to the model and isn't a graph: labels, pre-processing, a tokenizer.
+
+    `name` is a plain file name, the one that the file has outside of the package where it has one
+    (tokenizer_config.json); `file` may be another. No two assets share a name.
+    """
 
     name: str
     kind: Literal["labels", "preprocessing", "tokenizer"]
@@ -165,7 +183,8 @@ class Asset(Value, frozen=True):
 class Package(Value, frozen=True):
     """A whole model package. Immutable: an edit returns a new one.
 
-    `files` holds every listed file but the manifest itself.
+    No two variants share a name, also where they belong to different graphs. `files` holds every
+    listed file but the manifest itself.
     """
 
     name: str
@@ -174,9 +193,6 @@ class Package(Value, frozen=True):
     provenance: Provenance
     files: dict[str, FileRecord]
     metric: Metric = "closeness"
-    reference: CaseFile | None = None
-    evaluation: CaseFile | None = None
-    calibration: CaseFile | None = None
     assets: tuple[Asset, ...] = ()
 
 

@@ -25,10 +25,10 @@ class ExportDocument(msgspec.Struct, frozen=True):
 
 
 class CheckDocument(msgspec.Struct, frozen=True):
-    """`edgekit check --json`: the verdict, and what it rests on."""
+    """`edgekit check --json`: the verdict, and what it rests on, for each variant."""
 
     passed: bool
-    check: CheckReport
+    checks: list[CheckReport]
     schema_version: int = SCHEMA_VERSION
 
 
@@ -39,12 +39,37 @@ class InspectDocument(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class ModelParameter(msgspec.Struct, frozen=True):
+    """What `-p NAME=VALUE` may set of a reference model; `default` as it would be typed."""
+
+    name: str
+    kind: str
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+class ReferenceModel(msgspec.Struct, frozen=True):
+    """A reference model: a TARGET of `edgekit export`."""
+
+    name: str
+    summary: str
+    parameters: tuple[ModelParameter, ...] = ()
+
+
+class ModelsDocument(msgspec.Struct, frozen=True):
+    """`edgekit models --json`."""
+
+    models: tuple[ReferenceModel, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
 DOCUMENTS: dict[str, Any] = {
     "bench": BenchReport | list[BenchReport],  # a list where several batches were asked for
     "check": CheckDocument,
     "doctor": Report,
     "export": ExportDocument,
     "inspect": InspectDocument,
+    "models": ModelsDocument,
 }
 """What each command prints."""
 

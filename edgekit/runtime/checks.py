@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import msgspec
 
 from edgekit.errors import CorruptPackage
-from edgekit.package.values import Package, Tolerance
-from edgekit.tensors import Array, Signature, dim_sizes
+from edgekit.package.reading import graph_of
+from edgekit.package.values import Package, Tolerance, Variant
+from edgekit.tensors import BY_SHAPE, Array, Signature, dim_sizes, random_outputs
 from edgekit.terms import Status
 
 
@@ -17,17 +18,18 @@ class CheckRow(msgspec.Struct, frozen=True):
     """One output of one reference case.
 
     `allowed` is the distance that the output's largest element may have, in the output's unit;
-    `mismatch` says where the answer is off.
+    `mismatch` says where the answer is off. A random output has no distance, as `note` says.
     """
 
     case: int
     sizes: dict[str, int]
     output: str
-    max_abs_error: float
-    cosine: float
-    allowed: float
+    max_abs_error: float | None
+    cosine: float | None
+    allowed: float | None
     status: Status
     mismatch: str = ""
+    note: str = ""
 
 
 class CheckReport(msgspec.Struct, frozen=True):
@@ -55,8 +57,8 @@ class _Answers(Protocol):
     def named(self, answer: Any) -> dict[str, Array]: ...
 
 
-def check_cases(model: _Answers, folder: Path, package: Package, *, variant: str) -> CheckReport:
-    """Run every reference case of `package` through `model`.
+def check_cases(model: _Answers, folder: Path, package: Package, variant: Variant) -> CheckReport:
+    """Run every reference case of a variant's graph through `model`, which is that variant.
 
     Raises:
         CorruptPackage: there is no case, or one without an answer or a tolerance for each output.
@@ -64,13 +66,14 @@ def check_cases(model: _Answers, folder: Path, package: Package, *, variant: str
     """
     # Imported here: an app that never checks itself should not pay for reading safetensors.
     from edgekit import machine
-    from edgekit.metrics import closeness, largest, within
     from edgekit.package.cases import open_cases
 
-    assert package.reference is not None
-    tolerances = _tolerances(package, variant)
+    graph = graph_of(package, variant)
+    assert graph.reference is not None
+    tolerances: dict[str, Tolerance | None] = {e.output: e.tolerance for e in variant.closeness}
+    tolerances.update(dict.fromkeys(random_outputs(graph.signature)))
     rows = []
-    for index, case in enumerate(open_cases(folder, package, package.reference).open()):
+    for index, case in enumerate(open_cases(folder, package, graph.reference).open()):
         got = model.named(model(case.feed))
         recorded = case.outputs or {}
         if not got.keys() == recorded.keys() <= tolerances.keys():
@@ -79,35 +82,46 @@ def check_cases(model: _Answers, folder: Path, package: Package, *, variant: str
                 problem=f"its reference case {index} doesn't hold an answer and a tolerance for "
                 f"each of the outputs {', '.join(got)}",
             )
-        for output, expected in recorded.items():
-            tolerance = tolerances[output]
-            mismatch = within(
-                got[output], expected, absolute=tolerance.absolute, relative=tolerance.relative
-            )
-            distance = closeness(got[output], expected)
-            rows.append(
-                CheckRow(
-                    case=index,
-                    sizes=dim_sizes(model.signature, case.feed),
-                    output=output,
-                    max_abs_error=distance.max_abs_error,
-                    cosine=distance.cosine,
-                    allowed=tolerance.absolute + tolerance.relative * largest(expected),
-                    status="passed" if mismatch is None else "failed",
-                    mismatch="" if mismatch is None else str(mismatch),
-                )
-            )
+        sizes = dim_sizes(model.signature, case.feed)
+        rows += [
+            _row(index, sizes, output, got[output], recorded[output], tolerances[output])
+            for output in recorded
+        ]
     if not rows:
         raise CorruptPackage(path=str(folder), problem="it has no reference case")
     return CheckReport(
         package=model.name,
-        variant=variant,
+        variant=variant.name,
         provider=model.facts.provider,
         machine=machine.summary(machine.describe()),
         rows=tuple(rows),
     )
 
 
-def _tolerances(package: Package, variant: str) -> dict[str, Tolerance]:
-    chosen = next(v for v in package.variants if v.name == variant)
-    return {entry.output: entry.tolerance for entry in chosen.closeness}
+def _row(
+    case: int,
+    sizes: dict[str, int],
+    output: str,
+    got: Array,
+    expected: Array,
+    tolerance: Tolerance | None,
+) -> CheckRow:
+    """Hold one output against the recorded one; by its shape and dtype without a tolerance."""
+    from edgekit.metrics import closeness, largest, other_form, within
+
+    if tolerance is None:
+        off = other_form(got, expected)
+        status: Status = "failed" if off else "passed"
+        return CheckRow(case, sizes, output, None, None, None, status, off, BY_SHAPE)
+    mismatch = within(got, expected, absolute=tolerance.absolute, relative=tolerance.relative)
+    distance = closeness(got, expected)
+    return CheckRow(
+        case=case,
+        sizes=sizes,
+        output=output,
+        max_abs_error=distance.max_abs_error,
+        cosine=distance.cosine,
+        allowed=tolerance.absolute + tolerance.relative * largest(expected),
+        status="passed" if mismatch is None else "failed",
+        mismatch="" if mismatch is None else str(mismatch),
+    )

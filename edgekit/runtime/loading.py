@@ -10,14 +10,11 @@ from edgekit import providers
 from edgekit.errors import CorruptPackage, ModelFileError, NotFound, UnknownName
 from edgekit.package import reading
 from edgekit.package.reading import Verified, open_verified
-from edgekit.package.values import Choice, Package, SessionChoice, Variant
+from edgekit.package.values import PORTABLE, Choice, Package, SessionChoice, Variant
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
 from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec
 from edgekit.terms import Idle
-
-PORTABLE = "portable"
-"""The reserved name that asks for the first variant: right on every processor."""
 
 
 def load(
@@ -56,11 +53,9 @@ def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool
     Raises what `load` raises.
     """
     providers.find(session.provider)
-    if path.suffix.lower() == ".onnx" and not path.is_dir():
+    if _is_plain(path):
         return _open_onnx(path, variant, session)
-    if path.exists() and not path.is_dir():
-        raise ModelFileError(path=str(path), problem="its name does not end in .onnx")
-    package = reading.read(path)
+    package = _read(path)
     chosen, reason = choose(package, variant)
     if verify:
         for name, record in package.files.items():
@@ -70,7 +65,7 @@ def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool
         for name in reading.files_of(chosen)
     }
     opened = open_session(files.pop(chosen.model), session, external=files)
-    signature = next(g.signature for g in package.graphs if g.name == chosen.graph)
+    signature = reading.graph_of(package, chosen).signature
     _check_agreement(path, signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
@@ -80,7 +75,19 @@ def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool
         choice=_choice(chosen.name, session, reason),
         folder=path.absolute(),  # the process may move on before it asks for a check
         package=package,
+        variant=chosen,
     )
+
+
+def variant_names(path: Path) -> tuple[str, ...]:
+    """Name all that `load` can open at a path; a plain .onnx file is a variant of itself.
+
+    Raises:
+        NotFound, CorruptPackage, ModelFileError: there is no package.
+    """
+    if _is_plain(path):
+        return (path.stem,)
+    return tuple(variant.name for variant in _read(path).variants)
 
 
 def choose(package: Package, variant: str) -> tuple[Variant, str]:
@@ -90,12 +97,20 @@ def choose(package: Package, variant: str) -> tuple[Variant, str]:
         UnknownName: there is no such variant.
     """
     if variant == PORTABLE:
-        return package.variants[0], "the portable variant: right on every processor"
-    for candidate in package.variants:
-        if candidate.name == variant:
-            return candidate, "asked for by name"
-    names = [PORTABLE, *(v.name for v in package.variants)]
-    raise UnknownName(kind="variant", of=f"of {package.name}", asked=variant, available=names)
+        reason = "the portable variant: right on every processor"
+    else:
+        reason = "asked for by name"
+    return reading.variant_named(package, variant), reason
+
+
+def _is_plain(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx" and not path.is_dir()
+
+
+def _read(path: Path) -> Package:
+    if path.exists() and not path.is_dir():
+        raise ModelFileError(path=str(path), problem="its name does not end in .onnx")
+    return reading.read(path)
 
 
 def _open_onnx(path: Path, variant: str, session: SessionChoice) -> Model:

@@ -12,7 +12,8 @@ import numpy as np
 import onnxruntime as ort
 
 from edgekit.errors import BadValue, InputError, ModelClosed, RunFailed
-from edgekit.package.values import Choice, Package
+from edgekit.package.reading import graph_of
+from edgekit.package.values import Choice, Package, Variant
 from edgekit.runtime.checks import CheckReport, check_cases
 from edgekit.runtime.inputs import check_shapes, conform
 from edgekit.tensors import Array, RunFacts, Signature, TensorSpec
@@ -62,6 +63,7 @@ class Model:
         choice: Choice,
         folder: Path | None = None,
         package: Package | None = None,
+        variant: Variant | None = None,
     ) -> None:
         self.name = name
         self.signature = signature
@@ -70,6 +72,7 @@ class Model:
         self._choice = choice
         self._folder = folder
         self._package = package
+        self._variant = variant
         self._output_names = [spec.name for spec in signature.outputs]
         self._one_output = len(self._output_names) == 1
         only = signature.inputs[0] if len(signature.inputs) == 1 else None
@@ -120,19 +123,25 @@ class Model:
         return dict(zip(self._output_names, answers, strict=True))
 
     def check(self) -> CheckReport:
-        """Run the package's reference cases here and report the distance to the original.
+        """Run the reference cases of its graph here and report the distance to the original.
 
         Raises:
             BadValue: the model comes from a plain .onnx or from a package without reference cases.
             CorruptPackage, HashMismatch: its reference cases are not those that were packed.
         """
-        if self._package is None or self._folder is None or self._package.reference is None:
+        folder, package, variant = self._folder, self._package, self._variant
+        if (
+            folder is None
+            or package is None
+            or variant is None
+            or (graph_of(package, variant).reference is None)
+        ):
             raise BadValue(
                 what="A model to check",
                 asked=f"{self.name}, which has no recorded answers",
                 expected="a model package with reference cases",
             )
-        return check_cases(self, self._folder, self._package, variant=self._choice.variant)
+        return check_cases(self, folder, package, variant)
 
     def explain(self) -> Explanation:
         """Say which variant runs, how, and why it was chosen."""

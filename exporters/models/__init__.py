@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from edgekit import terms
 from edgekit.errors import MissingExtra, UnknownName
 
 if TYPE_CHECKING:
@@ -20,13 +23,59 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
-def summaries() -> dict[str, str]:
-    """Return the first line of each model's docstring, without importing any."""
-    found = {}
+class Parameter(msgspec.Struct, frozen=True):
+    """A parameter of a model's factory, as its source declares it: what `-p NAME=VALUE` sets."""
+
+    name: str
+    kind: str
+    """Its type, in Python's words."""
+    default: str | None
+    """None where it must be given."""
+    choices: tuple[str, ...] = ()
+    """The only values that there are; empty where there are more."""
+
+
+class Described(msgspec.Struct, frozen=True):
+    """A reference model as its file describes it."""
+
+    name: str
+    summary: str
+    """The first line of its file."""
+    parameters: tuple[Parameter, ...]
+
+
+def described() -> tuple[Described, ...]:
+    """Read what each model is and which parameters it takes, without importing any."""
+    found = []
     for name in names():
         source = resources.files(__name__).joinpath(f"{name}.py").read_text(encoding="utf-8")
-        found[name] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-    return found
+        tree = ast.parse(source)
+        summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+        factory = next(
+            node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name
+        )
+        found.append(Described(name, summary, tuple(_parameters(factory.args))))
+    return tuple(found)
+
+
+def _parameters(declared: ast.arguments) -> Iterator[Parameter]:
+    positional = [*declared.posonlyargs, *declared.args]
+    without = len(positional) - len(declared.defaults)
+    defaults = [*([None] * without), *declared.defaults, *declared.kw_defaults]
+    for argument, default in zip([*positional, *declared.kwonlyargs], defaults, strict=True):
+        kind = "" if argument.annotation is None else ast.unparse(argument.annotation)
+        yield Parameter(
+            name=argument.arg,
+            kind=kind,
+            default=None if default is None else _shown(default),
+            # A closed set of words stands in edgekit.terms, which can be read without torch.
+            choices=terms.members(getattr(terms, kind, None)),
+        )
+
+
+def _shown(default: ast.expr) -> str:
+    """Write a default as it would be typed after `-p NAME=`."""
+    return str(default.value) if isinstance(default, ast.Constant) else ast.unparse(default)
 
 
 def find(name: str) -> Callable[..., Exportable]:

@@ -12,24 +12,15 @@ zeros around x, so that y has x's size.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from functools import partial
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exporters import training
 from exporters.datasets import digits
-from exporters.exportable import Exportable
-
-CALIBRATION_CASES = 256
-BATCH = 32
-PEAK_RATE = 3e-3
-SHIFT = 2
-"""Pixels that a digit is moved by at most while training."""
-
-_log = logging.getLogger("edgekit")
+from exporters.digit_readers import digit_reader
+from exporters.exportable import Exportable, Normalization
+from exporters.training import Course, seeded
 
 
 class Cnn(nn.Module):
@@ -62,54 +53,20 @@ def cnn(*, seed: int = 0, epochs: int = 8) -> Exportable:
     Raises:
         MissingExtra: the package that ships the digits isn't installed.
     """
-    data = digits.load()
-    with training.seeded(seed):
-        module = Cnn().eval()
-    recipe = {
-        "architecture": str(module),
-        "digits": data.sha256,
-        "epochs": epochs,
-        "batch": BATCH,
-        "lr": PEAK_RATE,
-        "seed": seed,
-        "shift": SHIFT,
-    }
-
-    def report(done: int, total: int) -> None:
-        digits_text = f"{len(data.train_labels):,} digits"
-        _log.info("training the reference cnn on %s: %d/%d epochs", digits_text, done, total)
-
-    def make() -> Mapping[str, Tensor]:
-        training.train(
-            module,
-            digits.as_image(data.train_images),
-            data.train_labels,
-            epochs=epochs,
-            batch=BATCH,
-            lr=PEAK_RATE,
-            seed=seed,
-            shift=SHIFT,
-            progress=report,
-        )
-        return module.state_dict()
-
-    module.load_state_dict(training.cached_weights("cnn", recipe, make))
-    return Exportable(
+    with seeded(seed):
+        module = Cnn()
+    return digit_reader(
+        "cnn",
         module,
-        (torch.from_numpy(digits.as_image(data.test_images[:2])),),
-        input_names=["image"],
-        output_names=["logits"],
+        Course(epochs, lr=3e-3, shift=2, seed=seed),
+        form=as_feed,
         dynamic={"image": ("batch:1..64", None, None, None)},
         values={"image": digits.VALUES},
-        evaluation=partial(digits.cases, data.test_images, data.test_labels),
-        calibration=partial(
-            digits.cases,
-            data.train_images[:CALIBRATION_CASES],
-            data.train_labels[:CALIBRATION_CASES],
-        ),
-        dataset="digits",
-        metric="top1",
-        labels=digits.LABELS,
         preprocessing="grey digits of 28×28, ink 255 on paper 0: divide by 255, repeat 3 times",
-        name="cnn",
+        normalization=Normalization("image"),
     )
+
+
+def as_feed(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """Make the network's input of digits of [n, 28, 28]."""
+    return {"image": digits.as_image(images)}

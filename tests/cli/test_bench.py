@@ -179,13 +179,13 @@ def test_a_model_with_other_answers_than_recorded_is_no_success_without_its_orig
     tiny_package: Path, here: Here, capsys: Captured
 ) -> None:
     packed = reading.read(tiny_package)
-    assert packed.reference is not None
+    assert packed.graphs[0].reference is not None
     kept = [
         Case(case.feed, {"y": case.outputs["y"] + 1})
-        for case in cases.open_cases(tiny_package, packed, packed.reference).open()
+        for case in cases.open_cases(tiny_package, packed, packed.graphs[0].reference).open()
         if case.outputs is not None
     ]
-    commit.commit(tiny_package, packed, {packed.reference.file: cases.encode(kept)})
+    commit.commit(tiny_package, packed, {packed.graphs[0].reference.file: cases.encode(kept)})
     assert here("bench", tiny_package, *QUICK) == 1
     said = capsys.readouterr()
     assert "fp32 · cpu answers otherwise" in said.out

@@ -21,12 +21,12 @@ Document = Callable[[str, str], Any]
 def record_again(package: Path, change: Callable[[Array], Array]) -> None:
     """Record other answers than the model gives, with the hashes in order."""
     packed = reading.read(package)
-    assert packed.reference is not None
+    assert packed.graphs[0].reference is not None
     kept = [
         Case(case.feed, {"y": change((case.outputs or {})["y"])})
-        for case in cases.open_cases(package, packed, packed.reference).open()
+        for case in cases.open_cases(package, packed, packed.graphs[0].reference).open()
     ]
-    commit.commit(package, packed, {packed.reference.file: cases.encode(kept)})
+    commit.commit(package, packed, {packed.graphs[0].reference.file: cases.encode(kept)})
 
 
 def test_a_right_package_passes(tiny_package: Path, here: Here, capsys: Captured) -> None:
@@ -57,7 +57,8 @@ def test_a_package_that_is_off_exits_with_three(
     found = document("check", capsys.readouterr().out)
     assert isinstance(found, CheckDocument)
     assert not found.passed
-    assert {row.status for row in found.check.rows} == {"failed"}
+    (report,) = found.checks
+    assert {row.status for row in report.rows} == {"failed"}
 
 
 def test_check_prints_json_alone(
@@ -66,7 +67,45 @@ def test_check_prints_json_alone(
     assert here("check", tiny_package, "--json", "--threads", "1", "--idle", "sleep") == 0
     found = document("check", capsys.readouterr().out)
     assert found.passed
-    assert len(found.check.rows) == 4
+    assert [len(report.rows) for report in found.checks] == [4]
+
+
+def test_every_variant_is_checked_on_the_cases_of_its_graph(
+    two_graphs: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    assert here("check", two_graphs) == 0
+    out = capsys.readouterr().out
+    assert "tiny · fp32 · cpu · " in out
+    assert "Right on this machine: 4 of 4 passed." in out
+    assert "tiny · fp32-uint8 · cpu · " in out
+    assert "Right on this machine: 2 of 2 passed." in out
+    assert here("check", two_graphs, "--variant", "fp32-uint8", "--json") == 0
+    found = document("check", capsys.readouterr().out)
+    assert [(r.variant, len(r.rows)) for r in found.checks] == [("fp32-uint8", 2)]
+
+
+def test_one_variant_that_is_off_is_enough(
+    two_graphs: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    record_again(two_graphs, lambda y: y + 1)  # those of the first graph
+    assert here("check", two_graphs, "--json") == 3
+    found = document("check", capsys.readouterr().out)
+    assert (found.passed, [report.passed for report in found.checks]) == (False, [False, True])
+    assert here("check", two_graphs, "--variant", "fp32-uint8") == 0
+
+
+def test_a_random_output_is_checked_by_its_shape(
+    noisy_package: Callable[..., Path], here: Here, capsys: Captured, document: Document
+) -> None:
+    path = noisy_package()
+    assert here("check", path) == 0
+    assert "passed (random, compared by shape)" in capsys.readouterr().out
+    assert here("check", path, "--json") == 0
+    rows = document("check", capsys.readouterr().out).checks[0].rows
+    assert {(row.output, row.max_abs_error, row.note) for row in rows} == {
+        ("y", 0.0, ""),
+        ("noise", None, "random, compared by shape"),
+    }
 
 
 def test_a_file_that_was_changed_is_named(tiny_package: Path, here: Here, capsys: Captured) -> None:

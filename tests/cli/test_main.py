@@ -237,10 +237,10 @@ def spoil_answers(package: Path) -> None:
     from edgekit.tensors import Case
 
     packed = reading.read(package)
-    assert packed.reference is not None
+    assert packed.graphs[0].reference is not None
     kept = [
         Case(case.feed, {"y": case.outputs["y"] + 1})
-        for case in cases.open_cases(package, packed, packed.reference).open()
+        for case in cases.open_cases(package, packed, packed.graphs[0].reference).open()
         if case.outputs is not None
     ]
-    commit.commit(package, packed, {packed.reference.file: cases.encode(kept)})
+    commit.commit(package, packed, {packed.graphs[0].reference.file: cases.encode(kept)})

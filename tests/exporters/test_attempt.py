@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +20,16 @@ from edgekit.errors import (
     ExportFailed,
     FactoryFailed,
     OpsetUnavailable,
+    UnrolledLoop,
     VerificationFailed,
 )
 from edgekit.package import cases as case_files
 from edgekit.tensors import Case, Dim, TensorSpec
 from exporters import attempt as attempts
-from exporters import strategies
+from exporters import recording, strategies
 from exporters.requests import ModuleRequest
-from exporters.verify import RULE_DOUBLE
+from exporters.strategies import captured
+from exporters.bounds import RULE_DOUBLE
 
 AttemptHere = Callable[..., Any]
 X = torch.linspace(-1, 1, 8).reshape(2, 4)
@@ -186,31 +189,32 @@ def test_an_example_of_one_is_widened_before_torch_sees_it(
 ) -> None:
     """torch has fixed dimensions of size 1 without a word (pytorch#157621)."""
     seen: list[Any] = []
-    right = strategies.dynamo
+    right = captured.dynamo
 
     def seeing(original: Any, example: Any, *args: Any, **given: Any) -> onnx_ir.Model:
         seen.append(example["x"])
         return right(original, example, *args, **given)
 
-    monkeypatch.setattr(strategies, "dynamo", seeing)
+    monkeypatch.setitem(strategies.WAYS, "dynamo", seeing)
     made = attempt_here(Calls(torch.sin), (X[:1, :1],), dynamic={"x": ["n:1..9", None]})
     assert torch.equal(seen[0], X[:1, :1].expand(2, 1))
     assert made.done.signature.inputs[0].shape == (Dim("n", 1, 9), 1)
 
 
 @pytest.mark.parametrize(
-    "run",
-    [
-        lambda x: x.view(2, 4) + 1,
-        lambda x: x + torch.ones(2, 4),
-        lambda x: x + 1 if x.shape[0] == 2 else x - 1,
-    ],
+    "run", [lambda x: x.view(2, 4) + 1, lambda x: x + torch.ones(2, 4)], ids=["view", "add"]
 )
-def test_a_dimension_that_the_code_fixes_is_lost(
+def test_a_size_that_the_original_can_not_have_is_said_before_the_export(
     run: Callable[[Tensor], Tensor], attempt_here: AttemptHere
 ) -> None:
-    with pytest.raises(DimensionLost, match=r"Axis 0 of x was to stay dynamic \(n:1\.\.\) .* to 2"):
+    with pytest.raises(FactoryFailed, match=r"original module at n=\d.*narrow the range"):
         attempt_here(Calls(run), (X,), dynamic={"x": ["n", None]})
+
+
+def test_a_dimension_that_the_code_fixes_is_lost(attempt_here: AttemptHere) -> None:
+    run = Calls(lambda x: x + 1 if x.shape[0] == 2 else x - 1)
+    with pytest.raises(DimensionLost, match=r"Axis 0 of x was to stay dynamic \(n:1\.\.\) .* to 2"):
+        attempt_here(run, (X,), dynamic={"x": ["n", None]})
 
 
 class Sum(nn.Module):
@@ -218,9 +222,19 @@ class Sum(nn.Module):
         return x + y
 
 
+class Either(nn.Module):
+    """Runs at any two sizes, and takes another way where they differ."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y if len(x) == len(y) else x.sum(0) + y
+
+
 def test_dimensions_that_must_be_equal_want_one_name(attempt_here: AttemptHere) -> None:
-    with pytest.raises(ExportFailed, match="the dimensions a and b to be equal; give axis 0 of y"):
-        attempt_here(Sum(), (X, X), dynamic={"x": ["a", None], "y": ["b", None]})
+    dynamic = {"x": ["a", None], "y": ["b", None]}
+    with pytest.raises(FactoryFailed, match="that must be equal take one name"):
+        attempt_here(Sum(), (X, X), dynamic=dynamic)
+    with pytest.raises(ExportFailed, match=r"dimensions a and b to be equal\. Give axis 0 of y"):
+        attempt_here(Either(), (X, X), dynamic=dynamic)
 
 
 def test_a_branch_at_a_size_of_one_is_caught(attempt_here: AttemptHere) -> None:
@@ -256,7 +270,7 @@ def test_control_flow_on_values_is_refused_with_the_line_and_a_way_out(
         attempt_here(Calls(run), (X,))
     facts = caught.value.facts
     assert facts["where"] == f"{__file__}:{line}"
-    assert "GuardOnDataDependentSymNode" in Path(facts["report"]).read_text()
+    assert "GuardOnDataDependentSymNode" in facts["details"]
     assert str(caught.value).count("\n") == 0
 
 
@@ -287,10 +301,96 @@ class Counter(nn.Module):
         return x + self.calls
 
 
-def test_random_modules_and_modules_with_a_memory_are_refused(attempt_here: AttemptHere) -> None:
-    for module in (Counter(), Calls(lambda x: x + torch.rand_like(x))):
-        with pytest.raises(FactoryFailed, match="differently from call to call"):
-            attempt_here(module, (X,))
+def test_a_module_with_a_memory_is_refused(attempt_here: AttemptHere) -> None:
+    with pytest.raises(FactoryFailed, match=r"keeps something between calls.*as an input"):
+        attempt_here(Counter(), (X,))
+
+
+def test_what_is_drawn_at_random_is_marked_and_compared_by_shape(attempt_here: AttemptHere) -> None:
+    module = Calls(lambda x: (x + torch.rand_like(x), x * 2))
+    made = attempt_here(module, (X,), dynamic={"x": ["n"]})
+    noise, twice = made.done.signature.outputs
+    assert (noise.random, twice.random) == (True, False)
+    assert noise.shape == (Dim("n", 0), 4)
+    assert [entry.output for entry in made.done.closeness] == ["output_1"]
+    assert any("output_0" in note and "random" in note for note in made.done.notes)
+    with made.open() as model:
+        feed = np.zeros((3, 4), np.float32)
+        first, second = (model.named(model({"x": feed}))["output_0"] for _ in range(2))
+    assert not np.array_equal(first, second)
+
+
+def test_a_random_number_that_an_export_would_freeze_is_refused(attempt_here: AttemptHere) -> None:
+    """Drawn by Python, which no exporter sees."""
+    with pytest.raises(VerificationFailed, match="answers the same at every call"):
+        attempt_here(Calls(lambda x: x + random.random()), (X,))
+
+
+# ---- the ways ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", [nn.RNN, nn.LSTM, nn.GRU])
+def test_a_recurrent_module_traced_is_one_operator_at_every_length(
+    cell: type[nn.RNN], attempt_here: AttemptHere
+) -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = cell(4, 6, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            steps, _ = self.cell(x)
+            return torch.select(steps, 1, -1)
+
+    made = attempt_here(
+        Last(),
+        (torch.rand(2, 3, 4),),
+        dynamic={"x": ["batch", "time"]},
+        options={"strategy": "torchscript"},
+    )
+    assert made.done.facts.operators[cell.__name__] == 1
+    assert made.done.signature.outputs[0].shape == (Dim("batch", 0), 6)
+    assert {"batch": 1, "time": 1} in made.done.verification.sizes
+
+
+def test_the_dynamo_exporter_leaves_an_rnn_to_the_one_that_keeps_it_whole(
+    attempt_here: AttemptHere,
+) -> None:
+    module = Calls(lambda x: x)
+    module.cell = nn.RNN(4, 6)
+    run = module.run
+    module.run = lambda x: module.cell(run(x))[0]
+    with pytest.raises(UnrolledLoop, match="instead of ONNX's operator RNN"):
+        attempt_here(module, (X,))
+    made = attempt_here(module, (X,), options={"unrolled": True})
+    assert "RNN" not in made.done.facts.operators
+    assert any("its steps are written out" in note for note in made.done.notes)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [lambda x: x if x.sum() > 0 else -x, lambda x: x / x.shape[0] if x.shape[0] > 4 else x],
+    ids=["a value", "a size"],
+)
+def test_a_trace_that_froze_a_decision_is_refused_with_its_line(
+    run: Callable[[Tensor], Tensor], attempt_here: AttemptHere
+) -> None:
+    with pytest.raises(ExportFailed, match=r"a trace would freeze .*test_attempt\.py:\d+"):
+        attempt_here(Calls(run), (X,), dynamic={"x": ["n"]}, options={"strategy": "torchscript"})
+
+
+@pytest.mark.parametrize("strategy", ["strict", "deferred", "torchscript"])
+def test_every_way_gives_the_outputs_their_names(strategy: str, attempt_here: AttemptHere) -> None:
+    made = attempt_here(
+        Calls(lambda x: {"sum": x + 1, "same": x, "pair": (x * 2, None, x.sum(1))}),
+        (X,),
+        dynamic={"x": ["n:1..9"]},
+        options={"strategy": strategy},
+    )
+    names = [(spec.name, spec.shape[0]) for spec in made.done.signature.outputs]
+    assert names == [(name, Dim("n", 0)) for name in ("sum", "same", "pair.0", "pair.2")]
+    assert made.done.strategy == strategy
+    assert "pair.1" in "".join(made.done.notes)
 
 
 # ---- cases ------------------------------------------------------------------------------------
@@ -318,7 +418,9 @@ def test_cases_are_kept_with_the_original_s_answers(attempt_here: AttemptHere) -
         name="tiny",
     )
     done = made.done
-    assert (done.name, done.metric, done.labels) == ("tiny", "top1", ("a", "b", "c"))
+    assert (done.name, done.metric) == ("tiny", "top1")
+    (labels,) = done.assets
+    assert (made.folder / labels.file).read_text() == "a\nb\nc\n"
     kept = {
         name: case_files.decode((made.folder / f"{name}.safetensors").read_bytes(), path=name)
         for name in ("reference", "evaluation", "calibration")
@@ -394,7 +496,7 @@ def test_a_model_that_torch_made_wrong_is_caught(
     attempt_here: AttemptHere,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    right = strategies.dynamo
+    right = captured.dynamo
 
     def wrong(*args: Any, **given: Any) -> onnx_ir.Model:
         model = right(*args, **given)
@@ -408,7 +510,7 @@ def test_a_model_that_torch_made_wrong_is_caught(
             model.graph.outputs[0].shape = onnx_ir.Shape([output_shape, 3])
         return model
 
-    monkeypatch.setattr(strategies, "dynamo", wrong)
+    monkeypatch.setitem(strategies.WAYS, "dynamo", wrong)
     with pytest.raises(VerificationFailed, match="output output at"):
         attempt_here(nn.Linear(4, 3), (X,), dynamic={"input": ["n", None]})
 
@@ -454,10 +556,10 @@ def test_answers_count_in_the_size_of_the_evaluation_cases(
         for index in range(10):
             yield Case({"x": np.full((2, 4), index, np.float32)})
 
-    monkeypatch.setattr(attempts, "EVALUATION_BYTES", 5 * 2 * (32 + 32))
+    monkeypatch.setattr(recording, "EVALUATION_BYTES", 5 * 2 * (32 + 32))
     done = attempt_here(Calls(lambda x: x * 2), (X,), evaluation=held_out).done
     assert done.evaluation is not None
     assert done.evaluation.cases == 10
-    monkeypatch.setattr(attempts, "EVALUATION_BYTES", 5 * (32 + 32))
+    monkeypatch.setattr(recording, "EVALUATION_BYTES", 5 * (32 + 32))
     done = attempt_here(Calls(lambda x: x * 2), (X,), evaluation=held_out).done
     assert done.evaluation.cases == 5

@@ -59,7 +59,7 @@ def test_inputs_are_named_by_the_example_or_as_asked(
         ({"module": Net}, "module cannot be type: expected a torch.nn.Module"),
         ({"example": IMAGE}, r"example cannot be Tensor: expected a tuple of tensors, \(x,\)"),
         ({"example": ()}, "example cannot be empty"),
-        ({"example": (IMAGE, 3)}, "an entry of example cannot be int: expected a tensor"),
+        ({"example": (IMAGE, 3)}, "the entry 1 of example cannot be int: expected a tensor"),
         ({"input_names": ["a", "b"]}, "input_names cannot be a, b: expected 1 names"),
         ({"input_names": "image"}, "input_names cannot be 'image': expected a sequence"),
         ({"output_names": ["y", "y"]}, "output_names cannot be y, y: expected names that differ"),

@@ -15,12 +15,8 @@ from exporters.answers import answers
 from exporters.arrays import to_numpy
 from exporters.exportable import Exportable
 from exporters.original import Original
-from exporters.verify import (
-    RULE_DOUBLE,
-    RULE_SINGLE,
-    refuse_unsteady,
-    verify,
-)
+from exporters.bounds import RULE_DOUBLE, RULE_SINGLE
+from exporters.verify import verify
 
 Answers = dict[str, Array]
 BATCH = Dim("batch", 1, 64)
@@ -305,38 +301,57 @@ def test_an_original_that_fails_at_a_size_says_which_and_what_to_do() -> None:
         verified(lambda got, feed: got, original, Signature(SIGNATURE.inputs, ()))
 
 
-class Counts(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
+# ---- random outputs ---------------------------------------------------------------------------
 
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return x + self.calls
-
-
-class Grows(Counts):
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return torch.ones(self.calls)
+RANDOM = Signature(
+    SIGNATURE.inputs,
+    (
+        TensorSpec("scores", "float32", (Dim("batch", 0), 3), random=True),
+        *SIGNATURE.outputs[1:],
+    ),
+)
 
 
-class Draws(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.dropout(x, training=True)
+def redrawn(got: Answers, feed: Feed) -> Answers:
+    return {**got, "scores": np.random.default_rng().random(got["scores"].shape, np.float32)}
 
 
-@pytest.mark.parametrize("module", [Counts(), Grows(), Draws()])
-def test_a_module_that_answers_differently_each_call_is_refused(module: nn.Module) -> None:
-    original = original_of(module, torch.ones(4, 16))
-    feed = {"x": np.ones((4, 16), np.float32)}
-    with pytest.raises(FactoryFailed, match="differently from call to call: it draws random"):
-        refuse_unsteady(original, feed, answers(original, feed))
+def test_a_random_output_is_compared_by_shape_and_type_alone() -> None:
+    worst, _ = verified(redrawn, NET, RANDOM)
+    assert [entry.output for entry in worst] == ["best", "high"]
+    with pytest.raises(VerificationFailed, match="its shape is"):
+        verified(lambda g, f: {**g, "scores": redrawn(g, f)["scores"][:, :2]}, NET, RANDOM)
+    with pytest.raises(VerificationFailed, match="its type is float64"):
+        verified(lambda g, f: {**g, "scores": np.random.rand(*g["scores"].shape)}, NET, RANDOM)
 
 
-def test_a_steady_module_passes_with_nan_as_well() -> None:
-    original = original_of(Overflows(), X)
-    feed = {"x": np.array([[0, 1, 2, 3]], np.float32)}
-    first = answers(original, feed)
-    assert not all(np.isfinite(array).all() for array in first.values())
-    refuse_unsteady(original, feed, first)
+def test_a_random_output_that_is_always_the_same_is_a_wrong_export() -> None:
+    with pytest.raises(VerificationFailed, match="answers the same at every call"):
+        verified(lambda got, feed: got, NET, RANDOM)
+
+
+# ---- values that the example doesn't show -----------------------------------------------------
+
+
+def test_values_beyond_the_example_are_compared_where_no_range_is_stated() -> None:
+    example = {"x": np.full((2, 4), 0.5, np.float32)}
+
+    def wrong_below_zero(got: Answers, feed: Feed) -> Answers:
+        return {**got, "scores": got["scores"] + (feed["x"].min() < 0)}
+
+    with pytest.raises(VerificationFailed, match=r"beyond the example's .*state their range"):
+        verified(wrong_below_zero, example=example)
+    stated = TensorSpec("x", "float32", (BATCH, 4), (0.0, 1.0))
+    verified(wrong_below_zero, NET, Signature((stated,), SIGNATURE.outputs), example=example)
+
+
+def test_values_that_the_original_refuses_are_no_reason_to_refuse_its_export() -> None:
+    class Positive(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if x.min() < 0:
+                raise ValueError("positive numbers only")
+            return x * 2
+
+    original = original_of(Positive(), X.abs())
+    signature = Signature(SIGNATURE.inputs, (TensorSpec("output", "float32", (BATCH, 4)),))
+    verified(lambda got, feed: got, original, signature)

@@ -85,8 +85,9 @@ def test_a_file_is_packed_with_its_bytes_unchanged(
     assert provenance.weights_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert provenance.verification is not None
     assert provenance.verification.sizes == ({"batch": 1}, {"batch": 2}, {"batch": 5})
-    assert package.reference is not None
-    assert (package.reference.cases, package.reference.synthetic) == (6, True)
+    reference = package.graphs[0].reference
+    assert reference is not None
+    assert (reference.cases, reference.synthetic) == (6, True)
     with edgekit.load(output) as model:
         assert model.check().passed
         x = np.ones((3, 4), np.float32)

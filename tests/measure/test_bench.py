@@ -375,6 +375,45 @@ def test_a_real_worker_that_fails_leaves_none_behind(
     assert psutil.Process().children(recursive=True) == []
 
 
+def drawn(*shape: int, dtype: str = "float32") -> Callable[[Any], dict[str, Any]]:
+    """Answer with other numbers at every call."""
+    generator = np.random.default_rng(0)
+    return lambda _: {"y": generator.standard_normal(shape).astype(dtype)}
+
+
+HELD = {"y": Tolerance(0.0, 0.0)}
+
+
+def test_random_answers_are_compared_by_shape_alone(workshop: Workshop) -> None:
+    workshop.answers = {label: drawn(2, 3) for label in ("original", "variant")}
+    done, _ = run(
+        [named("original", optional=True, tolerance=HELD), named("variant", tolerance=HELD)],
+        recorded=Case(feed(), drawn(2, 3)({})),
+        evaluation=cases(3),
+        metric="top1",
+        random={"y"},
+    )
+    assert done.left_out == []
+    for measured in done.measurements:
+        assert (measured.mismatch, measured.against_original) == ("", {})
+        assert measured.quality is not None
+        assert (measured.quality.closeness, measured.quality.accuracy) == (None, None)
+
+
+@pytest.mark.parametrize("other", [drawn(2, 4), drawn(2, 3, dtype="float64")])
+def test_random_answers_of_another_form_are_told(
+    other: Callable[[Any], dict[str, Any]], workshop: Workshop
+) -> None:
+    workshop.answers = {"a": drawn(2, 3), "b": other}
+    done, _ = run([named("a", tolerance=HELD), named("b", tolerance=HELD)], random={"y"})
+    assert done.measurements[0].mismatch == ""
+    assert done.measurements[1].mismatch.startswith("y")
+    recorded = Case(feed(), drawn(2, 3)({}))
+    done, _ = run([named("b", optional=True), named("a")], recorded=recorded, random={"y"})
+    assert [left.label for left in done.left_out] == ["b"]
+    assert "doesn't give the answers that the package recorded" in done.left_out[0].reason
+
+
 def test_without_an_original_answers_are_held_to_the_recorded_ones(workshop: Workshop) -> None:
     recorded = Case(feed(1), {"y": feed(1)["x"][:, :3] + 1})
     tolerance = {"y": Tolerance(1e-3, 0.0)}

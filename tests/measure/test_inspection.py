@@ -20,9 +20,27 @@ def test_a_package_tells_what_is_in_it(tiny_package: Path) -> None:
     assert found.total_bytes == sum(
         file.stat().st_size for file in tiny_package.iterdir() if file.name != "manifest.json"
     )
-    assert [(cases.split, cases.cases) for cases in found.cases] == [("reference", 4), ("test", 20)]
+    assert list(found.cases) == ["model"]
+    kept = [(cases.split, cases.cases) for cases in found.cases["model"]]
+    assert kept == [("reference", 4), ("test", 20)]
     assert found.provenance is not None
     assert found.measured == ()
+
+
+def test_each_graph_tells_what_goes_into_it_and_which_cases_it_has(two_graphs: Path) -> None:
+    found = inspect(two_graphs)
+    assert {name: s.inputs[0].dtype for name, s in found.graphs.items()} == {
+        "model": "float32",
+        "model-uint8": "uint8",
+    }
+    assert {name: [c.cases for c in cases] for name, cases in found.cases.items()} == {
+        "model": [4, 20],
+        "model-uint8": [2, 10],
+    }
+    assert [(v.name, v.graph) for v in found.variants] == [
+        ("fp32", "model"),
+        ("fp32-uint8", "model-uint8"),
+    ]
 
 
 def test_a_plain_file_tells_what_is_in_it(tiny_onnx: Callable[..., Path]) -> None:

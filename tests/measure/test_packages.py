@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from edgekit import machine
-from edgekit.errors import BadValue, CorruptPackage, NotFound, ProviderUnavailable
+from edgekit.errors import BadValue, CorruptPackage, NotFound, ProviderUnavailable, UnknownName
 from edgekit.measure.inspection import inspect
 from edgekit.measure.packages import bench_packages, candidates, open_subject
 from edgekit.measure.plan import Candidate, Plan
@@ -192,6 +192,107 @@ def test_only_a_variant_of_the_same_weights_is_held_to_its_tolerance(
         "other/fp32 · cpu",
     ]
     assert [set(candidate.tolerance) for candidate in made] == [{"y"}, {"y"}, set()]
+
+
+@pytest.mark.parametrize(
+    ("asked", "graph", "labels", "cases", "held_out"),
+    [
+        ((), "model", ["fp32 · cpu"], 4, 20),
+        (("portable",), "model", ["fp32 · cpu"], 4, 20),
+        (("fp32-uint8",), "model-uint8", ["fp32-uint8 · cpu"], 2, 10),
+        (("fp32-uint8", "fp32-uint8"), "model-uint8", ["fp32-uint8 · cpu"], 2, 10),
+    ],
+)
+def test_variants_of_one_graph_are_benched_on_its_own_cases(
+    asked: tuple[str, ...],
+    graph: str,
+    labels: list[str],
+    cases: int,
+    held_out: int,
+    two_graphs: Path,
+) -> None:
+    subject = open_subject(two_graphs, variants=asked)
+    assert subject.graph is not None
+    assert (subject.graph.name, len(subject.cases)) == (graph, cases)
+    assert subject.graph.evaluation is not None
+    assert subject.graph.evaluation.cases == held_out
+    assert subject.signature == subject.graph.signature
+    assert [candidate.label for candidate in candidates([subject], ONE_THREAD)] == labels
+
+
+def test_the_second_graph_is_benched_and_kept_beside_the_first(two_graphs: Path) -> None:
+    plan = msgspec.structs.replace(QUICK, rounds=1)
+    for name, held_out in (("fp32", 20), ("fp32-uint8", 10)):
+        done = bench_packages(
+            [open_subject(two_graphs, variants=(name,))],
+            ONE_THREAD,
+            originals=[],
+            left_out=[],
+            plan=plan,
+        )
+        (row,) = done.rows
+        assert (row.label, row.mismatch) == (f"{name} · cpu", "")
+        assert row.agreement == wilson(held_out, held_out)
+        assert done.bench.baseline_is.startswith("the float variant, held to the recorded answers")
+        assert list(done.bench.files) == [f"tiny/{name}.onnx"]
+    rows = inspect(two_graphs).measured
+    assert [row.label for row in rows] == ["fp32 · cpu", "fp32-uint8 · cpu"]
+
+
+def test_variants_of_two_graphs_are_not_benched_together(two_graphs: Path) -> None:
+    with pytest.raises(BadValue, match=r"one of fp32 \(graph model\) and fp32-uint8 \(graph mod"):
+        open_subject(two_graphs, variants=("fp32", "fp32-uint8"))
+    first, second = (open_subject(two_graphs, variants=(v,)) for v in ("fp32", "fp32-uint8"))
+    with pytest.raises(BadValue):
+        bench_packages([first, second], ONE_THREAD, originals=[], left_out=[])
+
+
+def test_a_variant_that_is_not_there_is_refused(
+    two_graphs: Path, tiny_onnx: Callable[..., Path]
+) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'fp32-uint8'"):
+        open_subject(two_graphs, variants=("fp32-unit8",))
+    path = tiny_onnx("net")
+    with pytest.raises(UnknownName, match="int8"):
+        open_subject(path, variants=("int8",))
+    assert open_subject(path, variants=("net",)).name == "net"
+
+
+def test_a_variant_that_was_asked_for_is_called_what_it_is(two_graphs: Path) -> None:
+    package = reading.read(two_graphs)
+    again = msgspec.structs.replace(package.variants[0], name="again")
+    variants = (*package.variants, again)
+    commit.commit(two_graphs, msgspec.structs.replace(package, variants=variants), {})
+    assert [v.name for v in open_subject(two_graphs).variants] == ["fp32", "again"]
+    plan = msgspec.structs.replace(QUICK, rounds=1)
+    subject = open_subject(two_graphs, variants=("again",))
+    done = bench_packages([subject], ONE_THREAD, originals=[], left_out=[], plan=plan)
+    assert done.bench.baseline_is == "the first of the variants that were asked for"
+
+
+@pytest.mark.parametrize("only_random", [False, True])
+def test_random_outputs_are_compared_by_shape_and_said_so(
+    only_random: bool, noisy_package: Callable[..., Path], opens: Opens
+) -> None:
+    path = noisy_package(only_random=only_random)
+    plan = msgspec.structs.replace(QUICK, rounds=1)
+    done = bench_packages(
+        [open_subject(path)],
+        ONE_THREAD,
+        originals=[opens(path, label="PyTorch eager", optional=True)],
+        left_out=[],
+        plan=plan,
+    )
+    assert done.bench.left_out == []
+    assert "noise is random, compared by shape" in done.bench.notes
+    original, variant = done.rows
+    assert (original.mismatch, variant.mismatch) == ("", "")
+    if only_random:
+        found = (variant.accuracy, variant.agreement, variant.max_abs_error, variant.cosine)
+        assert found == (None, None, None, None)
+    else:
+        assert variant.max_abs_error == 0.0
+        assert variant.agreement == wilson(3, 3)
 
 
 def test_what_is_not_there_or_broken_is_refused(tmp_path: Path) -> None:

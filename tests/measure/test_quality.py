@@ -130,3 +130,21 @@ def test_synthetic_cases_are_called_so() -> None:
         [scores(0)], dataset([case(0)], synthetic=True), metric="top1", output="y"
     )
     assert quality.synthetic
+
+
+def test_a_random_output_is_compared_by_its_shape_alone() -> None:
+    near = {"y": np.array([[1.0, 2.0]]), "noise": np.array([[5.0, 6.0]])}
+    far = {"y": np.array([[1.0, 2.5]]), "noise": np.array([[-9.0, 3.0]])}
+    found = closeness_of(far, near, random={"noise"})
+    assert found is not None
+    assert found.max_abs_error == 0.5
+    assert closeness_of(far, near, random={"y", "noise"}) is None
+    with pytest.raises(InputError, match=r"another output noise: it is float64 \[1\] and should"):
+        closeness_of({**far, "noise": np.ones(1)}, near, random={"noise"})
+
+
+def test_classes_are_not_read_from_a_random_output() -> None:
+    cases = [case(0, scores(0))]
+    quality = measure_quality([scores(0)], dataset(cases), metric="top1", output="y", random={"y"})
+    assert (quality.accuracy, quality.agreement, quality.closeness) == (None, None, None)
+    assert quality.cases == 1

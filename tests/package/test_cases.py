@@ -188,22 +188,23 @@ def test_a_packages_cases_are_verified_at_every_pass(
     recorded = [Case({"x": np.full((1, 4), n, np.float32)}, label=n) for n in range(3)]
     digest = cases.content_sha256_of_all(recorded)
     folder = tmp_path / "net.edgekit"
-    package = msgspec.structs.replace(
-        make_package("fp32"),
-        evaluation=v.CaseFile("evaluation.safetensors", "digits", "test", 3, digest),
-    )
+    package = make_package("fp32")
+    held_out = v.CaseFile("evaluation.safetensors", "digits", "test", 3, digest)
+    graph = msgspec.structs.replace(package.graphs[0], evaluation=held_out)
+    package = msgspec.structs.replace(package, graphs=(graph,))
     with commit.new_package(folder) as partial:
         contents = {"fp32.onnx": b"model", "evaluation.safetensors": cases.encode(recorded)}
         commit.commit(partial, package, contents)
     package = reading.read(folder)
-    assert package.evaluation is not None
-    dataset = cases.open_cases(folder, package, package.evaluation)
+    evaluation = package.graphs[0].evaluation
+    assert evaluation == held_out
+    dataset = cases.open_cases(folder, package, evaluation)
     assert (dataset.name, dataset.split, dataset.cases) == ("digits", "test", 3)
     assert (dataset.sha256, dataset.synthetic) == (digest, False)
     for _ in range(2):
         assert [case.label for case in dataset.open()] == [0, 1, 2]
 
-    fewer = msgspec.structs.replace(package.evaluation, cases=4)
+    fewer = msgspec.structs.replace(evaluation, cases=4)
     with pytest.raises(CorruptPackage, match="has 3 cases and should have 4"):
         cases.open_cases(folder, package, fewer).open()
 

@@ -42,8 +42,9 @@ specs = st.builds(
     st.lists(counts | dims, max_size=3).map(tuple),
     st.none() | st.tuples(numbers, numbers),
 )
+outputs = st.one_of(specs, st.builds(msgspec.structs.replace, specs, random=st.booleans()))
 signatures = st.builds(
-    Signature, st.lists(specs, max_size=2).map(tuple), st.lists(specs, max_size=2).map(tuple)
+    Signature, st.lists(specs, max_size=2).map(tuple), st.lists(outputs, max_size=2).map(tuple)
 )
 tolerances = st.builds(v.Tolerance, numbers, numbers)
 closenesses = st.builds(
@@ -70,6 +71,8 @@ provenances = st.builds(
         texts,
     ),
     notes=st.lists(texts, max_size=2).map(tuple),
+    task=st.none() | texts,
+    pretrained=st.booleans(),
 )
 records = st.builds(
     v.FileRecord, st.binary(min_size=32, max_size=32).map(bytes.hex), st.integers(0, 2**50)
@@ -83,6 +86,15 @@ def packages(draw: st.DrawFn) -> v.Package:
     files = draw(st.dictionaries(file_names, records, min_size=1, max_size=5))
     names = st.sampled_from(sorted(files))
     graphs = draw(st.lists(texts, min_size=1, max_size=2, unique=True))
+    variant_names = draw(
+        st.lists(
+            texts.filter(lambda name: name not in v.RESERVED_NAMES),
+            min_size=len(graphs),
+            max_size=6,
+            unique=True,
+        )
+    )
+    share = len(variant_names) // len(graphs)
     variants = [
         v.Variant(
             name=name,
@@ -96,17 +108,8 @@ def packages(draw: st.DrawFn) -> v.Package:
             # A graph's first variant is right on every processor.
             target=draw(targets if place else portable_targets),
         )
-        for graph in graphs
-        for place, name in enumerate(
-            draw(
-                st.lists(
-                    texts.filter(lambda name: name not in v.RESERVED_NAMES),
-                    min_size=1,
-                    max_size=3,
-                    unique=True,
-                )
-            )
-        )
+        for index, graph in enumerate(graphs)
+        for place, name in enumerate(variant_names[index * share : (index + 1) * share])
     ]
     case_files = st.none() | st.builds(
         v.CaseFile,
@@ -117,18 +120,28 @@ def packages(draw: st.DrawFn) -> v.Package:
         texts,
         st.booleans(),
     )
-    kinds = st.sampled_from(["labels", "preprocessing"])
+    kinds = st.sampled_from(["labels", "preprocessing", "tokenizer"])
+    assets = [
+        draw(st.builds(v.Asset, st.just(name), kinds, names))
+        for name in draw(st.lists(file_names, max_size=2, unique=True))
+    ]
     return v.Package(
         name=draw(texts),
-        graphs=tuple(v.Graph(name, draw(signatures)) for name in graphs),
+        graphs=tuple(
+            v.Graph(
+                name,
+                draw(signatures),
+                reference=draw(case_files),
+                evaluation=draw(case_files),
+                calibration=draw(case_files),
+            )
+            for name in graphs
+        ),
         variants=tuple(variants),
         provenance=draw(provenances),
         files=files,
         metric=draw(st.sampled_from(get_args(Metric))),
-        reference=draw(case_files),
-        evaluation=draw(case_files),
-        calibration=draw(case_files),
-        assets=draw(st.lists(st.builds(v.Asset, texts, kinds, names), max_size=2).map(tuple)),
+        assets=tuple(assets),
     )
 
 
@@ -162,6 +175,37 @@ def test_variants_keep_their_order_in_the_file(make_package: MakePackage) -> Non
     raw = manifest.encode(package)
     assert list(json.loads(raw)["components"]["model"]["variants"]) == ["z", "a", "m"]
     assert [variant.name for variant in manifest.decode(raw, path="p").variants] == ["z", "a", "m"]
+
+
+def test_graphs_keep_their_order_in_the_file(make_package: MakePackage) -> None:
+    package = make_package("z", "a")
+    (graph,), (one, other) = package.graphs, package.variants
+    package = listed(
+        msgspec.structs.replace(
+            package,
+            graphs=(graph, msgspec.structs.replace(graph, name="decoder")),
+            variants=(one, msgspec.structs.replace(other, graph="decoder")),
+        )
+    )
+    raw = manifest.encode(package)
+    assert list(json.loads(raw)["components"]) == ["model", "decoder"]
+    assert [graph.name for graph in manifest.decode(raw, path="p").graphs] == ["model", "decoder"]
+
+
+def test_what_is_not_known_of_a_tensor_is_not_in_the_file(make_package: MakePackage) -> None:
+    package = make_package("fp32")
+    (graph,) = package.graphs
+    noise = TensorSpec("noise", "float32", (4,), random=True)
+    signature = Signature(graph.signature.inputs, (*graph.signature.outputs, noise))
+    package = msgspec.structs.replace(
+        package, graphs=(msgspec.structs.replace(graph, signature=signature),)
+    )
+    found = ours(json.loads(manifest.encode(listed(package))))["graphs"][0]["signature"]
+    assert [list(spec) for spec in found["inputs"]] == [["name", "dtype", "shape"]]
+    assert [list(spec) for spec in found["outputs"]] == [
+        ["name", "dtype", "shape"],
+        ["name", "dtype", "shape", "random"],
+    ]
 
 
 def listed(package: v.Package) -> v.Package:
@@ -255,10 +299,14 @@ EDITS: dict[str, tuple[Edit, str]] = {
     ),
     "a bound one first": (
         lambda w: set_at(w, *VARIANT, "target", to={"isa": ["avx2"]}),
-        "first variant, 'fp32', is bound to a kind of processor",
+        "first variant of 'model', 'fp32', is bound to a kind of processor",
     ),
     "reserved": (lambda w: set_at(w, *VARIANT, "name", to="tuned"), "a reserved word"),
     "a size below 0": (lambda w: set_at(w, *SHAPE, to=[-1]), "no tensor can have the shape"),
+    "a random input": (
+        lambda w: set_at(w, *GRAPH, "signature", "inputs", 0, "random", to=True),
+        "of the input 'x' that it is random",
+    ),
     "a range turned": (
         lambda w: set_at(w, *SHAPE, to=[{"name": "b", "low": 3, "high": 2}]),
         "no tensor can have the shape",
@@ -275,7 +323,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "cases not listed": (
         lambda w: set_at(
             w,
-            *EDGEKIT,
+            *GRAPH,
             "reference",
             to={
                 "file": "r.safetensors",
@@ -286,6 +334,45 @@ EDITS: dict[str, tuple[Edit, str]] = {
             },
         ),
         "'r.safetensors' is used and not listed",
+    ),
+    "a name of two graphs' variants": (
+        lambda w: ours(w).update(
+            graphs=[*ours(w)["graphs"], {**ours(w)["graphs"][0], "name": "other"}],
+            variants=[*ours(w)["variants"], {**ours(w)["variants"][0], "graph": "other"}],
+        ),
+        "'fp32' is there twice",
+    ),
+    "a second graph's variant first": (
+        lambda w: ours(w).update(
+            graphs=[{**ours(w)["graphs"][0], "name": "other"}, *ours(w)["graphs"]],
+            variants=[
+                *ours(w)["variants"],
+                {**ours(w)["variants"][0], "name": "x", "graph": "other"},
+            ],
+        ),
+        "its first variant is not one of its first graph",
+    ),
+    "a bound one first in a second graph": (
+        lambda w: ours(w).update(
+            graphs=[*ours(w)["graphs"], {**ours(w)["graphs"][0], "name": "other"}],
+            variants=[
+                *ours(w)["variants"],
+                {
+                    **ours(w)["variants"][0],
+                    "name": "x",
+                    "graph": "other",
+                    "target": {"isa": ["avx2"]},
+                },
+            ],
+        ),
+        "first variant of 'other', 'x', is bound to a kind of processor",
+    ),
+    "cases of no graph": (lambda w: set_at(w, *EDGEKIT, "reference", to=None), "reference"),
+    "an asset twice": (
+        lambda w: set_at(
+            w, *EDGEKIT, "assets", to=[{"name": "l", "kind": "labels", "file": "fp32.onnx"}] * 2
+        ),
+        "the asset 'l' is there twice",
     ),
     "an asset not listed": (
         lambda w: set_at(
@@ -329,6 +416,27 @@ def test_a_manifest_that_contradicts_itself_is_refused(whole: dict[str, Any], ed
 def test_a_file_name_that_could_lead_elsewhere_is_refused(whole: dict[str, Any], name: str) -> None:
     rename(whole, name)
     assert "is not allowed" in refusal(whole) or "at most 200 letters" in refusal(whole)
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_an_asset_name_that_could_lead_elsewhere_is_refused(
+    whole: dict[str, Any], name: str
+) -> None:
+    """An app may write an asset out under its name."""
+    asset = {"name": name, "kind": "tokenizer", "file": "fp32.onnx"}
+    set_at(whole, *EDGEKIT, "assets", to=[asset])
+    assert "it has an asset called" in refusal(whole)
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "labels"]
+)
+def test_an_asset_keeps_the_name_that_it_has_elsewhere(whole: dict[str, Any], name: str) -> None:
+    file = {"labels": "labels.txt"}.get(name, name)
+    ours(whole)["files"][file] = ours(whole)["files"]["fp32.onnx"]
+    set_at(whole, *EDGEKIT, "assets", to=[{"name": name, "kind": "tokenizer", "file": file}])
+    package = manifest.decode(json.dumps(whole).encode(), path="p")
+    assert package.assets == (v.Asset(name, "tokenizer", file),)
 
 
 @pytest.mark.parametrize(

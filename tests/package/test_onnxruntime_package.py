@@ -62,10 +62,37 @@ def test_onnxruntime_opens_the_exported_cnn(cnn_package: Path) -> None:
     from edgekit.package.cases import open_cases
 
     package = reading.read(cnn_package)
-    assert package.reference is not None
+    assert package.graphs[0].reference is not None
     session = select(ort.ModelPackageContext(str(cnn_package))).create_session()
     with edgekit.load(cnn_package) as model:
-        for case in open_cases(cnn_package, package, package.reference).open():
+        for case in open_cases(cnn_package, package, package.graphs[0].reference).open():
             (theirs,) = session.run(None, case.feed)
             (image,) = case.feed.values()
             np.testing.assert_allclose(model(image), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_onnxruntime_opens_each_graph_as_a_component_of_its_own(two_graphs: Path) -> None:
+    context = ort.ModelPackageContext(str(two_graphs))
+    assert context.get_component_names() == ["model", "model-uint8"]
+    assert context.get_variant_names("model") == ["fp32"]
+    assert context.get_variant_names("model-uint8") == ["fp32-uint8"]
+    x = np.random.default_rng(0).integers(0, 256, (3, 4), np.uint8)
+    for component, variant, feed in (
+        ("model", "fp32", x.astype(np.float32)),
+        ("model-uint8", "fp32-uint8", x),
+    ):
+        (theirs,) = select(context, component).create_session().run(None, {"x": feed})
+        with edgekit.load(two_graphs, variant=variant) as model:
+            np.testing.assert_allclose(theirs, model(feed), rtol=1e-5)
+
+
+def test_onnxruntime_lists_graphs_in_the_manifests_order(two_graphs: Path) -> None:
+    package = reading.read(two_graphs)
+    for order in (1, -1):
+        turned = msgspec.structs.replace(
+            package, graphs=package.graphs[::order], variants=package.variants[::order]
+        )
+        commit.commit(two_graphs, turned, {})
+        names = [graph.name for graph in reading.read(two_graphs).graphs]
+        assert names == ["model", "model-uint8"][::order]
+        assert ort.ModelPackageContext(str(two_graphs)).get_component_names() == names

@@ -1,4 +1,4 @@
-"""What `export`, `check` and `inspect` print."""
+"""What `export` and `check` print."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import pytest
 
-from edgekit.measure.inspection import MeasuredRow, inspect
 from edgekit.metrics import UNBOUNDED
 from edgekit.package import reading
-from edgekit.package.values import Verification
-from edgekit.report.terminal import checked, exported, inspected
+from edgekit.package.values import Package, Verification
+from edgekit.report.terminal import checked, exported
 from edgekit.runtime.checks import CheckReport, CheckRow
+from edgekit.tensors import BY_SHAPE
+from edgekit.terms import Strategy, members
 
 TextOf = Callable[..., str]
 
@@ -25,14 +25,15 @@ def test_an_export_says_how_close_it_came(tiny_package: Path, text_of: TextOf) -
     package = msgspec.structs.replace(
         package,
         provenance=msgspec.structs.replace(
-            package.provenance, verification=held, notes=("[bold]careful[/]",)
+            package.provenance, verification=held, notes=("[bold]careful[/]", "slow")
         ),
     )
     text = text_of(exported, "tiny.edgekit", package)
-    head, inputs, outputs, verified, titles, row, rule, kept, note = text.splitlines()
+    head, inputs, outputs, how, verified, titles, row, rule, kept, *notes = text.splitlines()
     assert head.startswith("tiny.edgekit  tiny · fp32 · opset 20 · 15 parameters · ")
     assert inputs == "  in   x: float32 [batch, 4]  (batch:1..8)"
     assert outputs == "  out  y: float32 [batch, 3]"
+    assert how == "Strategy: dynamo (torch's dynamo exporter)"
     assert verified == (
         "Verified at 2 size combinations (batch 1, 8), the example's values and 2 draws of values "
         "each:"
@@ -47,7 +48,7 @@ def test_an_export_says_how_close_it_came(tiny_package: Path, text_of: TextOf) -
     assert row.split() == ["y", "1.0e-06", "1.0e-06", "1.000000000", "120.0"]
     assert rule == "Held to: |a - b| <= [rule]"
     assert kept == "In the package: 4 reference cases, 20 held-out cases"
-    assert note == "Note: [bold]careful[/]"
+    assert notes == ["Note: [bold]careful[/]", "Note: slow"]
 
 
 def test_an_export_that_verified_nothing_says_nothing_of_it(
@@ -61,7 +62,7 @@ def test_a_check_shows_which_answer_is_off(text_of: TextOf) -> None:
         CheckRow(0, {"batch": 2}, "y", 1e-6, 1.0, 1e-5, "passed"),
         CheckRow(1, {}, "[b]", UNBOUNDED, 0.0, 1e-5, "failed", "1 of 3 elements off"),
     )
-    text = text_of(checked, CheckReport("tiny", "fp32", "cpu", "an x86-64", rows))
+    text = text_of(checked, [CheckReport("tiny", "fp32", "cpu", "an x86-64", rows)])
     lines = text.splitlines()
     assert lines[0] == "tiny · fp32 · cpu · an x86-64"
     assert lines[2].split() == ["0", "batch", "2", "y", "1.0e-06", "1.0e-05", "1.0000000", "passed"]
@@ -70,30 +71,52 @@ def test_a_check_shows_which_answer_is_off(text_of: TextOf) -> None:
     assert lines[5].startswith("Off on this machine: 1 of 2 answers lie further")
 
 
-def test_an_inspection_groups_what_was_measured_by_machine(
-    tiny_package: Path, text_of: TextOf
+def test_a_check_says_that_a_random_output_has_no_distance(text_of: TextOf) -> None:
+    noise = CheckRow(0, {}, "noise", None, None, None, "passed", note=BY_SHAPE)
+    reports = [CheckReport("net", name, "cpu", "an x86-64", (noise,)) for name in ("a", "b")]
+    lines = text_of(checked, reports).splitlines()
+    assert lines[2] == lines[7]
+    assert lines[2].split(maxsplit=6) == [
+        *("0", "fixed", "noise", "–", "–", "–", "passed (random, compared by shape)")
+    ]
+    assert lines[4:6] == ["", "net · b · cpu · an x86-64"]
+
+
+def test_an_export_of_two_graphs_shows_both(two_graphs: Path, text_of: TextOf) -> None:
+    package = verified(reading.read(two_graphs))
+    text = text_of(exported, "tiny.edgekit", package)
+    assert "(the whole package " in text
+    assert "Graph model:\n  in   x: float32 [batch, 4]" in text
+    assert "Graph model-uint8:\n  in   x: uint8 [batch, 4]" in text
+    assert re.search(r"^fp32/y +1\.0e-06", text, re.MULTILINE)
+    assert re.search(r"^fp32-uint8/y +1\.0e-06", text, re.MULTILINE)
+    assert "Cases of model: 4 reference cases, 20 held-out cases\n" in text
+    assert "Cases of model-uint8: 2 reference pictures, 10 held-out pictures\n" in text
+
+
+def test_an_export_says_that_a_random_output_has_no_distance(
+    noisy_package: Callable[..., Path], text_of: TextOf
 ) -> None:
-    found = msgspec.structs.replace(
-        inspect(tiny_package),
-        measured=(
-            MeasuredRow("epyc", "PyTorch eager", 0.6, None, 0.985, {"batch": 1}, 2),
-            MeasuredRow("epyc", "fp32 · cpu", 0.12, 5.0, 0.985, {"batch": 1}, 2),
-            MeasuredRow("xeon", "fp32 · cpu", 0.05, None, None, {"batch": 4}, 1),
-        ),
-    )
-    text = text_of(inspected, found)
-    epyc, xeon = (text.partition(f"Measured on {name}:\n")[2] for name in ("epyc", "xeon"))
-    assert epyc.splitlines()[1].split() == [
-        *("PyTorch", "eager", "batch", "1", "2", "0.600", "baseline", "98.5", "%")
-    ]
-    assert epyc.splitlines()[2].split()[-3:] == ["×5.00", "98.5", "%"]
-    assert xeon.splitlines()[1].split() == [
-        *("fp32", "·", "cpu", "batch", "4", "1", "0.0500", "baseline", "–")
-    ]
-    assert "Nothing was measured" not in text
+    text = text_of(exported, "noisy.edgekit", verified(reading.read(noisy_package())))
+    assert "out  noise: float32 [batch, 4]  (random, compared by shape)\n" in text
+    rows = [line.split(maxsplit=5) for line in text.splitlines()]
+    assert ["y", "0", "0", "1.000000000", "exact"] in rows
+    assert ["noise", "–", "–", "–", "–", "random, compared by shape"] in rows
 
 
-@pytest.mark.parametrize("width", [60, 80])
-def test_an_inspection_keeps_to_the_width(width: int, tiny_package: Path, text_of: TextOf) -> None:
-    found = msgspec.structs.replace(inspect(tiny_package), path="tiny.edgekit")
-    assert max(map(len, text_of(inspected, found, width=width).splitlines())) <= width
+def test_an_export_says_which_strategy_it_took(tiny_package: Path, text_of: TextOf) -> None:
+    package = reading.read(tiny_package)
+    for strategy in members(Strategy):
+        provenance = msgspec.structs.replace(package.provenance, strategy=strategy)
+        traced = msgspec.structs.replace(package, provenance=provenance)
+        assert f"Strategy: {strategy} (" in text_of(exported, "tiny.edgekit", traced)
+    adopted = msgspec.structs.replace(provenance, strategy="adopted", original="onnx")
+    text = text_of(exported, "tiny.edgekit", msgspec.structs.replace(package, provenance=adopted))
+    assert "Strategy" not in text
+    assert "Original: the .onnx file itself" in text
+
+
+def verified(package: Package) -> Package:
+    held = Verification(({"batch": 1},), 2, "a rule")
+    provenance = msgspec.structs.replace(package.provenance, verification=held)
+    return msgspec.structs.replace(package, provenance=provenance)

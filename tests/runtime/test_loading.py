@@ -23,6 +23,7 @@ from edgekit.errors import (
 )
 from edgekit.package import commit, reading
 from edgekit.package.values import Package
+from edgekit.runtime.loading import variant_names
 from edgekit.tensors import Dim, Signature, TensorSpec
 
 X = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
@@ -247,3 +248,28 @@ def test_a_copied_package_answers_without_the_first(
     with edgekit.load(copied) as model:
         assert model.name == "tiny"
         np.testing.assert_allclose(model(X), tiny_answer({"x": X}), atol=1e-6)
+
+
+def test_a_variant_of_another_graph_has_that_graphs_signature(
+    two_graphs: Path, tiny_answer: Answer
+) -> None:
+    x = np.arange(8, dtype=np.uint8).reshape(2, 4)
+    with edgekit.load(two_graphs, variant="fp32-uint8") as model:
+        assert (model.inputs[0].dtype, model.inputs[0].shape) == ("uint8", (Dim("batch", 1, 4), 4))
+        np.testing.assert_allclose(model(x), tiny_answer({"x": x}), rtol=1e-6)
+        with pytest.raises(InputError, match="has dtype float32 and the model takes uint8"):
+            model(X)
+        with pytest.raises(InputError, match=r"takes batch:1\.\.4"):
+            model(np.zeros((5, 4), np.uint8))
+    with edgekit.load(two_graphs) as model:
+        assert model.inputs[0].dtype == "float32"
+        assert model.explain().choice.variant == "fp32"
+
+
+def test_what_can_be_loaded_has_a_name(two_graphs: Path, tiny_onnx: Any) -> None:
+    assert variant_names(two_graphs) == ("fp32", "fp32-uint8")
+    assert variant_names(tiny_onnx("net")) == ("net",)
+    with pytest.raises(NotFound):
+        variant_names(two_graphs / "gone")
+    with pytest.raises(ModelFileError, match=r"does not end in \.onnx"):
+        variant_names(two_graphs / "manifest.json")

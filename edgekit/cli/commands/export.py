@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option
+from edgekit.cli.options import debug_option, given, json_option, source_options
+from edgekit.terms import ExportStrategy, Task, members
 
 if TYPE_CHECKING:
     from edgekit.package.values import Package
 
 _EPILOG = """\b
 Examples:
-  edgekit export cnn
+  edgekit export cnn --with-preprocessing
+  edgekit export rnn -p cell=tanh
   edgekit export net.py:make -p width=64 --dynamic image=batch:1..64
+  edgekit export timm:resnet50 --weights resnet50.safetensors
+  edgekit export hf:./checkpoint --task sequence-classification
   edgekit export elsewhere.onnx -o elsewhere.edgekit"""
 
 
@@ -40,6 +44,17 @@ Examples:
     multiple=True,
     metavar="INPUT=AXES",
     help="Name the axes whose size may change, with a range: image=batch:1..64,_,_,_.",
+)
+@source_options
+@click.option(
+    "--strategy",
+    type=click.Choice(members(ExportStrategy)),
+    help="The one way to export that is tried.  [default: each in turn]",
+)
+@click.option(
+    "--with-preprocessing",
+    is_flag=True,
+    help="Add a variant that takes an image's pixels: uint8 of height × width × channel.",
 )
 @click.option(
     "--opset", type=int, metavar="N", help="ONNX operator set, exactly this one.  [default: 20]"
@@ -68,6 +83,11 @@ def command(
     output: Path | None,
     params: tuple[str, ...],
     dynamic: tuple[str, ...],
+    task: Task | None,
+    pretrained: bool,
+    weights: Path | None,
+    strategy: ExportStrategy | None,
+    with_preprocessing: bool,
     opset: int | None,
     tolerance: float | None,
     external_data: bool,
@@ -78,9 +98,10 @@ def command(
 ) -> None:
     """Export TARGET to a model package, verified against its original.
 
-    TARGET is a reference model (cnn), FILE.py:FACTORY, or an .onnx file from elsewhere, which is
-    packed as it is. A factory returns a module and its example inputs, or an
-    exporters.exportable.Exportable.
+    TARGET is a reference model (`edgekit models` lists them), FILE.py:FACTORY,
+    PACKAGE.MODULE:FACTORY, timm:NAME, hf:FOLDER (or a name on the hub), a program that torch.export
+    saved (.pt2), or an .onnx file from elsewhere, which is packed as it is. A factory returns a
+    module and its example inputs, or an exporters.exportable.Exportable.
     """
     from edgekit.cli import output as out
 
@@ -91,6 +112,11 @@ def command(
             "seed": seed,
             "time_limit_s": time_limit_s,
             "external_data": external_data or None,
+            "task": task,
+            "pretrained": pretrained or None,
+            "weights": None if weights is None else str(weights),
+            "strategy": strategy,
+            "with_preprocessing": with_preprocessing or None,
         }
     )
     with out.progress(f"exporting {target}"):

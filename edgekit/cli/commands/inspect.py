@@ -29,6 +29,6 @@ def command(package: Path, as_json: bool) -> None:
 
         out.print_json(InspectDocument(found))
     else:
-        from edgekit.report.terminal import inspected
+        from edgekit.report.inspection import inspected
 
         inspected(out.console(), found)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir
 import pytest
 
-from exporters import strategies
+from exporters.strategies import saving
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_saved_model_tells_nothing_about_its_maker(
     external_data: bool, model: onnx_ir.Model, tmp_path: Path
 ) -> None:
     path = tmp_path / "fp32.onnx"
-    beside = strategies.save(model, path, name="net", external_data=external_data)
+    beside = saving.save(model, path, name="net", external_data=external_data)
     assert beside == (("fp32.onnx.data",) if external_data else ())
     assert b"alice" not in path.read_bytes()
     read = onnx_ir.load(path)
@@ -65,7 +65,7 @@ def test_a_saved_model_tells_nothing_about_its_maker(
 def test_weights_that_a_protobuf_message_can_not_hold_go_beside_it(
     model: onnx_ir.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(strategies, "EXTERNAL_DATA_BYTES", 300 * 300 * 4)
-    beside = strategies.save(model, tmp_path / "fp32.onnx", name="net", external_data=False)
+    monkeypatch.setattr(saving, "EXTERNAL_DATA_BYTES", 300 * 300 * 4)
+    beside = saving.save(model, tmp_path / "fp32.onnx", name="net", external_data=False)
     assert beside == ("fp32.onnx.data",)
     assert (tmp_path / "fp32.onnx").stat().st_size < 2000

@@ -1,0 +1,68 @@
+"""What the reference models that read digits share: how they learn, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from exporters import training
+from exporters.datasets import digits
+from exporters.exportable import Exportable, Normalization
+from exporters.training import Course, Form
+
+CALIBRATION_CASES = 256
+
+
+def digit_reader(
+    name: str,
+    module: nn.Module,
+    course: Course,
+    *,
+    form: Form,
+    dynamic: Mapping[str, Sequence[str | int | None]],
+    values: Mapping[str, tuple[float, float]],
+    preprocessing: str,
+    normalization: Normalization | None = None,
+) -> Exportable:
+    """Give `module` weights that read digits, from training or from the cache, and describe it.
+
+    It returns scores of [batch, 10]. `form` makes its inputs, by name, of uint8 images of
+    [n, 28, 28]; it must be a function that a module holds, so that another process finds it. The
+    other arguments are `Exportable`'s. Whatever the course shows of the 3,500 digits to train
+    with, the 1,500 held-out ones are what the module is evaluated on.
+
+    Raises:
+        MissingExtra: the package that ships the digits isn't installed.
+        BadValue: fewer than one epoch.
+    """
+    data = digits.load()
+    training.learn(
+        module,
+        name,
+        data.train_images,
+        data.train_labels,
+        course,
+        form=form,
+        data=f"{len(data.train_labels):,} digits",
+    )
+    example = {key: torch.from_numpy(array) for key, array in form(data.test_images[:2]).items()}
+    first = slice(CALIBRATION_CASES)
+    return Exportable(
+        module,
+        tuple(example.values()),
+        input_names=list(example),
+        output_names=["logits"],
+        dynamic=dynamic,
+        values=values,
+        evaluation=partial(digits.cases, data.test_images, data.test_labels, form),
+        calibration=partial(digits.cases, data.train_images[first], data.train_labels[first], form),
+        dataset="digits",
+        metric="top1",
+        labels=digits.LABELS,
+        preprocessing=preprocessing,
+        normalization=normalization,
+        name=name,
+    )

@@ -1,0 +1,93 @@
+"""The cases that a package keeps: what goes in, and what the original answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from edgekit.package import cases as case_files
+from edgekit.package.values import Asset, CaseFile
+from edgekit.tensors import Case, Feed, Signature, resize
+from edgekit.terms import Split
+from exporters.answers import answers
+from exporters.data import EVALUATION_BYTES, nbytes
+from exporters.exportable import Exportable
+from exporters.original import Original
+from exporters.sizes import drawn, in_words
+
+REFERENCE_CASES = 4
+REFERENCE_BYTES = 16 << 20
+
+
+def reference_cases(
+    original: Original,
+    signature: Signature,
+    feed: Feed,
+    *,
+    sizes: Sequence[Mapping[str, int]],
+    seed: int,
+) -> list[Case]:
+    """Take real and drawn values at the first few sizes, as long as they stay small."""
+    chosen: list[Case] = []
+    total = 0
+    for combination in sizes[:REFERENCE_CASES]:
+        real = resize(signature, feed, combination)
+        for values in (real, drawn(signature, real, seed=seed + 1)):
+            case = Case(dict(values), answers(original, values, where=in_words(combination)))
+            total += nbytes(case)
+            if chosen and total > REFERENCE_BYTES:
+                return chosen
+            chosen.append(case)
+    return chosen
+
+
+def answered(original: Original, cases: list[Case]) -> Iterator[Case]:
+    """Add the original's answers, as long as they and the inputs stay within the bound."""
+    total = 0
+    for index, case in enumerate(cases):
+        given = answers(original, case.feed, where=f"evaluation case {index}")
+        answered = Case(case.feed, given, case.label)
+        total += nbytes(answered)
+        if total > EVALUATION_BYTES:
+            return
+        yield answered
+
+
+_FILES: dict[Split, str] = {
+    "reference": "reference",
+    "test": "evaluation",
+    "train": "calibration",
+}
+
+
+def write_cases(
+    folder: Path, split: Split, cases: list[Case], *, name: str, suffix: str = ""
+) -> CaseFile | None:
+    """Write cases into `folder`; None where there are none."""
+    if not cases:
+        return None
+    file = f"{_FILES[split]}{suffix}.safetensors"
+    (folder / file).write_bytes(case_files.encode(cases))
+    return CaseFile(
+        file=file,
+        name=name,
+        split=split,
+        cases=len(cases),
+        content_sha256=case_files.content_sha256_of_all(cases),
+    )
+
+
+def write_assets(folder: Path, exportable: Exportable) -> tuple[Asset, ...]:
+    """Write labels, the words about pre-processing, and the tokenizer's files into `folder`."""
+    contents: list[tuple[Asset, bytes]] = []
+    if exportable.labels:
+        text = "".join(f"{label}\n" for label in exportable.labels)
+        contents.append((Asset("labels", "labels", "labels.txt"), text.encode()))
+    if exportable.preprocessing:
+        asset = Asset("preprocessing", "preprocessing", "preprocessing.txt")
+        contents.append((asset, (exportable.preprocessing + "\n").encode()))
+    for file, content in exportable.tokenizer.items():
+        contents.append((Asset(Path(file).stem, "tokenizer", file), content))
+    for asset, content in contents:
+        (folder / asset.file).write_bytes(content)
+    return tuple(asset for asset, _ in contents)

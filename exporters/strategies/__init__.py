@@ -1,0 +1,76 @@
+"""The ways to turn a module into ONNX, by name, and what holds for the result of every one.
+
+Each is tried in a worker of its own: an export can poison the next one in the same process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import onnx_ir
+import torch
+
+from edgekit.errors import UnrolledLoop
+from edgekit.tensors import Dim
+from edgekit.terms import ExportStrategy
+from exporters.original import Original
+from exporters.strategies import captured, traced
+from exporters.strategies.conditions import (
+    check_opset,
+    recurrent_operators,
+    refuse_unrolled,
+)
+
+Shapes = Mapping[str, tuple[int | Dim, ...]]
+
+WAYS: dict[ExportStrategy, Callable[..., onnx_ir.Model]] = {
+    "dynamo": captured.dynamo,
+    "strict": captured.strict,
+    "deferred": captured.deferred,
+    "torchscript": traced.torchscript,
+}
+
+IN_WORDS: dict[ExportStrategy, str] = {
+    "dynamo": "torch's dynamo exporter",
+    "strict": "torch's dynamo exporter, after a strict capture",
+    "deferred": "torch's dynamo exporter, with conditions on sizes deferred",
+    "torchscript": "torch's TorchScript exporter",
+}
+
+
+def convert(
+    strategy: ExportStrategy,
+    original: Original,
+    example: Mapping[str, torch.Tensor],
+    shapes: Shapes,
+    *,
+    opset: int,
+    label: str,
+    unrolled: bool = False,
+) -> onnx_ir.Model:
+    """Export in one way, every named dimension held dynamic.
+
+    Args:
+        strategy: the way.
+        original: the module and how it is called.
+        example: tensors by name; a dynamic dimension of size 1 would become static, so they have
+            at least 2 there.
+        shapes: the shape of each input, with `Dim` where it must stay dynamic.
+        opset: the version of ONNX's operators that must come out.
+        label: what to call the module in errors.
+        unrolled: accept a recurrent module as a loop's steps one after another.
+
+    Raises:
+        ExportFailed: torch could not export the module, or not for the whole of a range.
+        DimensionLost: a dimension became static.
+        OpsetUnavailable: torch gave another opset.
+        UnrolledLoop: a recurrent module did not become ONNX's operator.
+    """
+    if not unrolled and strategy != "torchscript" and "RNN" in recurrent_operators(original.module):
+        # Known beforehand: torch translates nn.RNN step by step, at a fixed number of steps.
+        raise UnrolledLoop(target=label, operators=["RNN"])
+    model = WAYS[strategy](original, example, shapes, opset=opset, label=label)
+    check_opset(model, opset)
+    if not unrolled:
+        refuse_unrolled(original.module, model, label)
+    return model

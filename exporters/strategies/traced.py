@@ -1,0 +1,114 @@
+"""The TorchScript exporter: runs the module once and writes down what it did.
+
+It alone turns `nn.RNN` into ONNX's operator. What the module's Python code decided on the way is
+frozen, so a module that decides anything by a size or a value is refused here.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx_ir
+import torch
+from torch import Tensor, nn
+from torch.jit._trace import TracerWarning
+
+from edgekit.errors import ExportFailed
+from edgekit.tensors import Dim
+from exporters.explain import failure
+from exporters.original import Original
+from exporters.strategies.conditions import check_dimensions
+
+_OWN = Path(torch.__file__).parent
+
+
+class _Flat(nn.Module):
+    """The module with tensors in, in order, and its flattened outputs: all that a trace knows."""
+
+    def __init__(self, original: Original) -> None:
+        super().__init__()
+        self.module = original.module
+        self._original = original
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        named = dict(zip(self._original.input_names, tensors, strict=True))
+        returned = self._original.call(self.module, named)
+        seen: list[Tensor] = []
+        for tensor in self._original.flatten(returned).values():
+            # ONNX has one name for one value: what is an input too, or comes twice, needs another.
+            again = any(tensor is other for other in (*tensors, *seen))
+            seen.append(tensor.clone() if again else tensor)
+        return tuple(seen)
+
+
+def torchscript(
+    original: Original,
+    example: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int | Dim, ...]],
+    *,
+    opset: int,
+    label: str,
+) -> onnx_ir.Model:
+    """Export with torch's TorchScript exporter.
+
+    Raises:
+        ExportFailed: torch could not export the module, or its code turned a tensor or a size into
+            a Python number, which a trace would freeze.
+    """
+    tensors = tuple(example[name] for name in original.input_names)
+    axes = {
+        name: {axis: dim.name for axis, dim in enumerate(shape) if isinstance(dim, Dim)}
+        for name, shape in shapes.items()
+    }
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(record=True) as told,
+    ):
+        warnings.simplefilter("always")
+        path = Path(folder) / "model.onnx"
+        try:
+            # The original's buffers must be as they were for the next call.
+            with torch.no_grad():
+                torch.onnx.export(
+                    _Flat(original).eval(),
+                    tensors,
+                    str(path),
+                    dynamo=False,
+                    input_names=list(original.input_names),
+                    output_names=list(original.output_names),
+                    opset_version=opset,
+                    dynamic_axes={name: named for name, named in axes.items() if named},
+                )
+        except Exception as error:  # the exporter lets through whatever happens below it
+            raise failure(error, label) from error
+        finally:
+            logger.setLevel(level)
+        _refuse_frozen(told, label)
+        model = onnx_ir.load(path)
+        # Held in memory: those of a large model lie in the folder that goes now.
+        for value in model.graph.initializers.values():
+            assert value.const_value is not None
+            value.const_value = onnx_ir.tensor(value.const_value.numpy().copy(), name=value.name)
+    check_dimensions(model, shapes, label)
+    return model
+
+
+def _refuse_frozen(told: list[warnings.WarningMessage], label: str) -> None:
+    """Refuse a trace that froze a number; torch's own modules ask harmless things on the way."""
+    for warning in told:
+        frozen = issubclass(warning.category, TracerWarning)
+        if frozen and not Path(warning.filename).is_relative_to(_OWN):
+            said = str(warning.message).partition(" might cause")[0]
+            raise ExportFailed(
+                target=label,
+                problem="a trace would freeze what its code decided for the example "
+                f"({said[:1].lower()}{said[1:]})",
+                where=f"{warning.filename}:{warning.lineno}",
+            )
