@@ -32,12 +32,19 @@ class Request(msgspec.Struct):
     warm_ups: int = 0
 
 
+class Event(msgspec.Struct):
+    """What the child logged: its level, its line, and how much is done of how much, if it said."""
+
+    level: int
+    text: str
+    progress: tuple[int, int] | None = None
+
+
 class Reply(msgspec.Struct):
     """An answer: a value, an error with a sentence or a fault without; or an event on the way."""
 
     value: Any = None
-    event: tuple[int, str] | None = None
-    """A level and a line, which the child logged."""
+    event: Event | None = None
     error: tuple[str, dict[str, Any]] | None = None
     fault: str | None = None
     """A traceback."""

@@ -20,7 +20,7 @@ import msgspec
 
 from edgekit import frames
 from edgekit.errors import EdgekitError, as_storage_error, to_wire
-from edgekit.frames import Reply, Request
+from edgekit.frames import Event, Reply, Request
 from edgekit.installed import missing_extra
 from edgekit.workers import FUNCTIONS, Opened, Timed
 
@@ -50,8 +50,9 @@ class _EventSender(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            event = Reply(event=(record.levelno, record.getMessage()))
-            self._answers.send(frames.encode(event))
+            progress = getattr(record, "progress", None)
+            event = Event(record.levelno, record.getMessage(), progress)
+            self._answers.send(frames.encode(Reply(event=event)))
         except Exception:
             self.handleError(record)
 

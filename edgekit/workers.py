@@ -191,7 +191,8 @@ class Worker:
         while True:
             reply = self._next_reply(deadline)
             if reply.event is not None:
-                log.log(reply.event[0], "%s", reply.event[1])
+                event = reply.event
+                log.log(event.level, "%s", event.text, extra={"progress": event.progress})
             elif reply.error is not None:
                 raise from_wire(*reply.error)
             elif reply.fault is not None:

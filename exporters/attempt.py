@@ -12,11 +12,8 @@ from pathlib import Path
 
 import torch
 
-from edgekit.errors import EdgekitError, ExportFailed, FactoryFailed, ModelFileError
+from edgekit.errors import EdgekitError, ExportFailed, FactoryFailed
 from edgekit.graph.summary import summarize
-from edgekit.package.values import SessionChoice
-from edgekit.runtime.loading import open_model
-from edgekit.runtime.model import Model
 from edgekit.tensors import (
     Feed,
     Signature,
@@ -32,7 +29,9 @@ from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
 from exporters.data import data_of, refuse_without_classes
 from exporters.dimensions import resolve
+from exporters.explain import known_disagreement
 from exporters.exportable import Exportable
+from exporters.opening import opened
 from exporters.original import Original
 from exporters.preprocessing import with_preprocessing
 from exporters.recording import answered, reference_cases, write_assets, write_cases
@@ -131,7 +130,7 @@ def attempt(
     beside = save(model, folder / file, name=name, external_data=options.external_data)
 
     log.info("verifying %s against its original", name)
-    with _opened(folder / file, name, original.precision) as exported:
+    with opened(folder / file, name, model) as exported, known_disagreement(original.module):
         closenesses, verification = verify(
             original,
             lambda feed: exported.named(exported(dict(feed))),
@@ -220,26 +219,6 @@ def _refuse_other_elements(name: str, outputs: Feed) -> None:
                 problem=f"its output {output} is of {array.dtype.name}; an output may be of "
                 + ", ".join(members(DType)),
             )
-
-
-def _opened(path: Path, name: str, precision: str) -> Model:
-    try:
-        return open_model(path, "portable", SessionChoice())
-    except ModelFileError as error:
-        coarse = precision in ("fp16", "bf16")
-        raise ExportFailed(
-            target=name,
-            problem="ONNX Runtime refuses the model that torch made: "
-            + error.facts["problem"].rstrip(".")
-            + (
-                f". Its weights are {precision}, which the CPU can't compute everything in"
-                if coarse
-                else ""
-            ),
-            workaround="Export module.float(), and lower the precision afterwards."
-            if coarse
-            else "",
-        ) from error
 
 
 def _told(original: Original, options: ExportOptions, random: frozenset[str]) -> list[str]:

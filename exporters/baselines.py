@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 
@@ -15,7 +16,7 @@ from edgekit.errors import OriginalUnavailable
 from edgekit.measure.bench import Candidate
 from edgekit.measure.results import LeftOut
 from edgekit.package.values import Package
-from edgekit.terms import Against
+from edgekit.terms import Against, Task
 from edgekit.workers import Call
 from exporters import records
 from exporters.requests import TargetRequest
@@ -32,6 +33,9 @@ def originals(
     *,
     original: str | None = None,
     parameters: Mapping[str, str] | None = None,
+    task: Task | None = None,
+    pretrained: bool | None = None,
+    weights: str | None = None,
     threads: int | None = None,
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Find a package's PyTorch original, run in each of the asked ways.
@@ -41,6 +45,9 @@ def originals(
         against: the ways to run it, the one to compare with first.
         original: the TARGET that makes it; by default what the exporting user's cache remembers.
         parameters: its factory's parameters; by default those that it was exported with.
+        task: what a transformers checkpoint is for; by default what it was exported for.
+        pretrained: take the published weights; by default if it was exported with them.
+        weights: a .safetensors file for the module; by default what the cache remembers.
         threads: threads for one call; None takes as many as this process may use.
 
     Returns:
@@ -49,7 +56,7 @@ def originals(
     if package.provenance.original == "onnx":
         return [], []
     try:
-        request = _request(package, original, parameters)
+        request = _request(package, original, parameters, task, pretrained, weights)
     except OriginalUnavailable as error:
         return [], [LeftOut(_LABELS[way][0], str(error)) for way in against]
     variant = package.variants[0]
@@ -72,14 +79,28 @@ def originals(
 
 
 def _request(
-    package: Package, original: str | None, parameters: Mapping[str, str] | None
+    package: Package,
+    original: str | None,
+    parameters: Mapping[str, str] | None,
+    task: Task | None,
+    pretrained: bool | None,
+    weights: str | None,
 ) -> TargetRequest:
+    asked: dict[str, Any] = {"task": task, "pretrained": pretrained}
+    asked["parameters"] = dict(parameters) if parameters else None
+    # Relative paths that are typed now start here, wherever the remembered ones start.
+    asked["weights"] = None if weights is None else str(Path.cwd() / weights)
     if original is None:
         known = records.recall(package)
-        return msgspec.structs.replace(known, parameters=dict(parameters)) if parameters else known
-    return TargetRequest(
-        target=original,
-        folder=str(Path.cwd()),
-        parameters=dict(parameters or package.provenance.parameters),
-        seed=package.provenance.seed,
-    )
+    else:
+        made = package.provenance
+        known = TargetRequest(
+            target=original,
+            folder=str(Path.cwd()),
+            parameters=made.parameters,
+            seed=made.seed,
+            task=cast("Task | None", made.task),
+            pretrained=made.pretrained,
+        )
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return msgspec.structs.replace(known, **changes)

@@ -49,6 +49,13 @@ def recall(package: Package) -> TargetRequest:
 def _path(package: Package) -> Path:
     """Name the record after the weights and what made them: modules without weights are many."""
     made = package.provenance
-    key = (made.weights_sha256, made.source, made.parameters, made.seed)
+    key = (
+        made.weights_sha256,
+        made.source,
+        made.parameters,
+        made.seed,
+        made.task,
+        made.pretrained,
+    )
     digest = hashlib.sha256(msgspec.json.encode(key, order="sorted")).hexdigest()
     return cache.folder() / "originals" / f"{digest[:32]}.json"

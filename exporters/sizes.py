@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from edgekit.tensors import Array, Dim, Feed, Signature, TensorSpec
 
 _LARGE = 17
 _MAX_ELEMENTS = 4 << 20
+HALVES = "of zeros and halves"
 
 
 def sizes_to_try(
@@ -85,23 +86,47 @@ def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Arr
     return np.asarray(np.where(outside, like, values))
 
 
-def beyond(signature: Signature, feed: Feed, *, seed: int) -> dict[str, Array] | None:
-    """Draw floats from twice as far out as `feed` goes, to both sides of zero.
+def beyond(
+    signature: Signature, feed: Feed, *, seed: int
+) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Draw what an example doesn't show: other signs, other magnitudes, zeros and halves.
 
-    An example says little about the sign of its inputs, and torch.rand gives none below 0. Inputs
-    of a stated range, and whole numbers, stay as they are; None where that is all of them.
+    Yields what each feed is of, and the feed. Inputs of a stated range stay within it, so that
+    they have zeros and halves at most. The original need not answer any of these feeds.
     """
     generator = np.random.RandomState(seed)
-    wider = {}
-    for spec in signature.inputs:
-        like = feed[spec.name]
-        if spec.values is not None or like.dtype.kind in "biu" or not like.size:
-            continue
-        wide = np.abs(like.astype(np.float64))
-        finite = wide[np.isfinite(wide)]
-        reach = 2 * min(finite.max().item() if finite.size else 1.0, 1e6) or 1.0
-        wider[spec.name] = np.asarray(generator.uniform(-reach, reach, like.shape), like.dtype)
-    return {**feed, **wider} if wider else None
+    floats = [spec for spec in signature.inputs if feed[spec.name].dtype.kind not in "biu"]
+    unstated = [spec.name for spec in floats if spec.values is None]
+    for what, least in (("twice as far out as the example's", 0.0), ("up to ±100", 100.0)):
+        reach = {name: max(2 * _largest(feed[name]), least) or 1.0 for name in unstated}
+        if reach:
+            yield what, {**feed, **{n: _uniform(generator, feed[n], r) for n, r in reach.items()}}
+    signed = {
+        spec.name: np.asarray(generator.randint(-limit, limit + 1, like.shape), like.dtype)
+        for spec in signature.inputs
+        if spec.values is None and (like := feed[spec.name]).dtype.kind == "i"
+        for limit in (min(2 * int(_largest(like)) + 1, np.iinfo(like.dtype).max),)
+    }
+    if signed:
+        yield "of either sign", {**feed, **signed}
+    halves = {
+        spec.name: np.asarray(np.clip(np.rint(wide) / 2, *(spec.values or (-2, 2))), like.dtype)
+        for spec in floats
+        for like in (feed[spec.name],)
+        for wide in (generator.uniform(-4, 4, like.shape),)
+    }
+    if halves:
+        yield HALVES, {**feed, **halves}
+
+
+def _largest(array: Array) -> float:
+    wide = np.abs(array.astype(np.float64))
+    finite = wide[np.isfinite(wide)]
+    return float(min(finite.max(), 1e6)) if finite.size else 0.0
+
+
+def _uniform(generator: np.random.RandomState, like: Array, reach: float) -> Array:
+    return np.asarray(generator.uniform(-reach, reach, like.shape)).astype(like.dtype)
 
 
 def _whole_range(spec: TensorSpec, like: Array) -> tuple[int, int]:

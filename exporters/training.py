@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import logging
 import platform
@@ -159,15 +160,16 @@ def learn(
     """Train `module` as `course` says, or give it the weights kept from the last time.
 
     `name` is the model's and `data` what it learns from, in words. Which weights are kept is
-    decided by the course, by what the module learns from, and by the module's own text, which must
-    name all that its forward depends on. The epochs done are logged, as records whose `progress` is
-    (done, total).
+    decided by the course, by what the module learns from, by the layers that it lists when it is
+    printed, and by the text of its classes. The epochs done are logged, as records whose `progress`
+    is (done, total). Either way the module is in eval mode at the end.
 
     Raises:
         BadValue: fewer than one epoch.
     """
     recipe: dict[str, Any] = {
         "architecture": str(module),
+        "code": _code_digest(module),
         "data": _data_digest(images, labels, form),
     }
     recipe |= asdict(course)
@@ -184,6 +186,7 @@ def learn(
         return module.state_dict()
 
     module.load_state_dict(cached_weights(name, recipe, make))
+    module.eval()
 
 
 def cached_weights(
@@ -235,6 +238,14 @@ def _key(recipe: Mapping[str, Any]) -> str:
         "processor": [platform.machine(), torch.backends.cpu.get_cpu_capability()],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _code_digest(module: nn.Module) -> str:
+    # Without it a changed `forward` would be given weights that were trained through another one.
+    classes = {type(part) for part in module.modules()}
+    own = [kind for kind in classes if kind.__module__.partition(".")[0] != "torch"]
+    texts = sorted(inspect.getsource(kind) for kind in own)
+    return hashlib.sha256("".join(texts).encode()).hexdigest()
 
 
 def _data_digest(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+import numpy as np
 import torch
 
 from edgekit.errors import FactoryFailed, RunFailed, VerificationFailed
@@ -17,7 +18,7 @@ from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
 from exporters.bounds import RULE_DOUBLE, RULE_SINGLE, Errors, bound_of
 from exporters.original import Original
-from exporters.sizes import beyond, drawn, in_words
+from exporters.sizes import HALVES, beyond, drawn, in_words
 
 DRAWS = 2
 _CALLS = 4
@@ -87,27 +88,15 @@ def verify(
         draws = [drawn(signature, resized, seed=seed + draw) for draw in range(1, DRAWS + 1)]
         for feed in (resized, *draws):
             held.add(feed, where=in_words(combination))
-    outside = beyond(signature, example, seed=seed)
-    if outside is not None and _answers_to(original, outside):
-        held.add(outside, where=_BEYOND, measured=False)
+    for what, outside in beyond(signature, example, seed=seed):
+        held.add_where_answered(outside, where=f"values {what}{_IF_NEVER}", ties=what == HALVES)
     for index, case_feed in enumerate(real):
         held.add(case_feed, where=f"evaluation case {index}")
     verification = Verification(sizes=tuple(tried), draws=DRAWS, rule=held.rule())
     return held.closenesses(), verification
 
 
-_BEYOND = (
-    "values beyond the example's (if inputs are never like that, state their range: "
-    "Exportable(values=…))"
-)
-
-
-def _answers_to(original: Original, feed: Feed) -> bool:
-    try:
-        answers(original, feed)
-    except FactoryFailed:
-        return False
-    return True
+_IF_NEVER = " (if inputs are never like that, state their range: Exportable(values=…))"
 
 
 class _Comparison:
@@ -129,10 +118,24 @@ class _Comparison:
         self._worst: dict[str, _Worst] = {}
         self._errors: dict[str, Errors] = {}
 
-    def add(self, feed: Feed, *, where: str, measured: bool = True) -> None:
+    def add_where_answered(self, feed: Feed, *, where: str, ties: bool) -> None:
+        """Compare the answers to a feed that the original may refuse, or give no number for.
+
+        Where there are `ties` in the feed, whole numbers aren't compared: which of two equal
+        scores comes first is nobody's promise. The distance is held to the bound, then forgotten.
+        """
+        try:
+            expected = answers(self._original, feed)
+        except FactoryFailed:
+            return
+        numbers = [name for name, array in expected.items() if array.dtype.kind not in "biu"]
+        if all(np.isfinite(expected[name].astype(np.float64)).all() for name in numbers):
+            self.add(feed, where=where, measured=False, whole=not ties)
+
+    def add(self, feed: Feed, *, where: str, measured: bool = True, whole: bool = True) -> None:
         """Compare the answers to one feed, and raise if any output is not the original's.
 
-        Where it isn't to be `measured` the distance is held to the bound and then forgotten.
+        Without `whole` numbers, truths or indices: those outputs by shape and type alone.
         """
         expected = answers(self._original, feed, where=where)
         precise = _in_double(self._double, feed)
@@ -146,6 +149,8 @@ class _Comparison:
             spec = self._specs.get(output)
             _hold_form(output, where, got.get(output), array, spec)
             if spec is not None and spec.random:
+                continue
+            if array.dtype.kind in "biu" and not whole:
                 continue
             exact = precise.get(output)
             if exact is not None and exact.shape != array.shape:

@@ -99,7 +99,7 @@ def closes_its_pipe(text):
 
 def logs(text):
     log = logging.getLogger("edgekit")
-    log.warning("half of it is %s", "done")
+    log.warning("half of it is %s", "done", extra={"progress": (1, 2)})
     log.info("a bad %d", "line")
     log.debug("not for the parent")
 
@@ -193,9 +193,9 @@ def test_one_worker_outlives_what_its_calls_do(
         worker.call(Call("os:_exit", {"status": 0}), returns=str)
     with caplog.at_level(logging.INFO, "edgekit"):
         worker.call(toy("logs"), returns=object)
-    assert [(r.levelno, r.getMessage()) for r in caplog.records if r.name == "edgekit"] == [
-        (logging.WARNING, "half of it is done")
-    ]
+    (record,) = (record for record in caplog.records if record.name == "edgekit")
+    assert (record.levelno, record.getMessage()) == (logging.WARNING, "half of it is done")
+    assert vars(record)["progress"] == (1, 2)
     assert worker.call(toy("ping", "still here"), returns=str) == "still here"
     wait_until(lambda: "on stderr" in worker.output(), what="its stderr")
     assert worker.output()[0] == "noise"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from edgekit.cli.output import Settings
-from edgekit.terms import Idle, members
+from edgekit.terms import Idle, Task, members
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +57,31 @@ def session_options(function: F) -> F:
             "--provider",
             metavar="NAME",
             help="The execution provider to run on; there is no fallback.  [default: cpu]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def source_options(function: F) -> F:
+    """Add what a TARGET's library needs to know: `--task`, `--pretrained` and `--weights`."""
+    for option in (
+        click.option(
+            "--weights",
+            type=click.Path(path_type=Path),
+            metavar="FILE.safetensors",
+            help="Load these weights into the module.",
+        ),
+        click.option(
+            "--pretrained",
+            is_flag=True,
+            help="Load the weights that timm or the hub publishes for the name.",
+        ),
+        click.option(
+            "--task",
+            type=click.Choice(members(Task)),
+            metavar="TASK",
+            help="What an hf: checkpoint is for.  [default: what it was saved as]",
         ),
     ):
         function = option(function)

@@ -95,7 +95,9 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show on stderr what is being done, with a bar where stderr is a terminal.
 
     Yields a function that takes how much is done and how much there is. What the library logs
-    meanwhile becomes the line that is shown, or a line each where there is no terminal.
+    meanwhile becomes the line that is shown, or a line each where there is no terminal. A record
+    whose `progress` is (done, total), such as each epoch of a training, has a bar of its own until
+    all is done.
     """
     debug = click.get_current_context().find_object(Settings)
     shown = _Shown(what)
@@ -118,6 +120,7 @@ class _Shown(logging.Handler):
         self._what = what
         self._bar: Progress | None = None
         self._task: Any = None
+        self._within: Any = None
 
     def __enter__(self) -> _Shown:
         if sys.stderr.isatty():
@@ -153,10 +156,21 @@ class _Shown(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
+        progress: tuple[int, int] | None = getattr(record, "progress", None)
         if self._bar is None or record.levelno != logging.INFO:
             _say(text)
+        elif progress is not None:
+            self._step_within(self._bar, text, *progress)
         else:
             self._bar.update(self._task, description=text)
+
+    def _step_within(self, bar: Progress, text: str, done: int, total: int) -> None:
+        if self._within is None:
+            self._within = bar.add_task(text)
+        bar.update(self._within, description=text, completed=done, total=total)
+        if done >= total:
+            bar.remove_task(self._within)
+            self._within = None
 
 
 def _say(text: str) -> None:

@@ -169,7 +169,9 @@ class _Race:
         first = worker.run(self._feed)
         if self._recorded is not None and entry.candidate.optional and not entry.starts:
             answers = worker.run(self._recorded.feed).outputs
-            refuse_other_answers(entry.candidate, answers, self._recorded, self._random)
+            refuse_other_answers(
+                entry.candidate, answers, recorded=self._recorded, random=self._random
+            )
         settled = worker.run(self._feed, calls=3, warm_ups=2)
         call_s = max(min(settled.durations_ns), 1) / 1e9
         # The same number of calls in every start, so that all rounds weigh alike.

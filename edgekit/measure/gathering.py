@@ -74,6 +74,7 @@ class Gathered:
 def refuse_other_answers(
     candidate: Candidate,
     answers: Mapping[str, Array],
+    *,
     recorded: Case,
     random: Collection[str] = (),
 ) -> None:

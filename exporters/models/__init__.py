@@ -64,12 +64,13 @@ def _parameters(declared: ast.arguments) -> Iterator[Parameter]:
     defaults = [*([None] * without), *declared.defaults, *declared.kw_defaults]
     for argument, default in zip([*positional, *declared.kwonlyargs], defaults, strict=True):
         kind = "" if argument.annotation is None else ast.unparse(argument.annotation)
+        # A closed set of words stands in edgekit.terms, which can be read without torch.
+        choices = terms.members(getattr(terms, kind, None))
         yield Parameter(
             name=argument.arg,
-            kind=kind,
+            kind="str" if choices else kind,
             default=None if default is None else _shown(default),
-            # A closed set of words stands in edgekit.terms, which can be read without torch.
-            choices=terms.members(getattr(terms, kind, None)),
+            choices=choices,
         )
 
 

@@ -1,4 +1,4 @@
-"""AlexNet, five convolutions and three linear layers: the first large network, 61 million weights.
+"""AlexNet, the first large network: five convolutions, three linear layers, 61 million weights.
 
 In the form of one column (Krizhevsky, 2014, "One weird trick for parallelizing convolutional neural
 networks"), which is the one in use: 64, 192, 384, 256 and 256 channels, without the local response

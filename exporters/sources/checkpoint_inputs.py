@@ -155,7 +155,10 @@ def _tokenized(
 
 
 def _vocabulary(model: Any, config: Any) -> int:
-    table = model.get_input_embeddings()
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:  # a model of several parts
+        table = None
     return table.num_embeddings if isinstance(table, nn.Embedding) else int(config.vocab_size)
 
 
@@ -254,6 +257,8 @@ def _add_answer_so_far(made: Inputs, model: Any) -> None:
     longest = min(longest, LONGEST) if longest else None
     vocabulary = _vocabulary(model, config)
     tokens = torch.randint(0, vocabulary, (2, min(_TOKENS // 2, longest or _TOKENS)))
-    tokens[:, 0] = getattr(config, "decoder_start_token_id", None) or 0
+    start = getattr(model.config, "decoder_start_token_id", None)
+    if start is not None and start < vocabulary:
+        tokens[:, 0] = start
     axes: Axes = [BATCH, f"answer:1..{longest or ''}"]
     made.add("decoder_input_ids", tokens, axes, (0, vocabulary - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any, NamedTuple
 
 from edgekit.errors import FactoryFailed, UnknownName
@@ -77,6 +78,14 @@ def task_of(config: Any, request: TargetRequest, *, sentences: bool) -> Task:
         problem=f"is a {' or '.join(saved) or config.model_type}, which is for no task that is "
         "known here; name another with --task: "
         + (", ".join(classes) or "there is none for this model"),
+    )
+
+
+def takes_masked_text(transformers: Any, task: Task, config: Any) -> bool:
+    """Tell whether the model for a task reads tokens of which a mask may hide some."""
+    made = getattr(transformers, _classes(task, config.model_type)[0])
+    return made.main_input_name == "input_ids" and (
+        "attention_mask" in inspect.signature(made.forward).parameters
     )
 
 

@@ -21,7 +21,7 @@ from exporters.seeds import seed_everything
 from exporters.sources import hub
 from exporters.sources.checkpoint_files import Checkpoint, labels_of, normalization_of
 from exporters.sources.checkpoint_inputs import inputs_of
-from exporters.sources.checkpoint_tasks import HEADS, task_of
+from exporters.sources.checkpoint_tasks import HEADS, takes_masked_text, task_of
 from exporters.sources.parameters import as_written, converted
 from exporters.sources.sentences import SentenceEmbedder, pooling_of
 from exporters.sources.user_code import run_user_code
@@ -36,6 +36,10 @@ _DTYPES = {
 _OF_LOADING = ("dtype", "attn_implementation")
 """What `-p` may give besides the entries of the checkpoint's config."""
 _LISTED = 5
+_STEPWISE = (
+    "attention is computed in steps (attn_implementation=eager), in the original too: for a row "
+    "whose mask hides every token torch's fused attention gives other numbers than ONNX Runtime"
+)
 
 
 def make(request: TargetRequest) -> tuple[Exportable, str]:
@@ -175,6 +179,10 @@ def _model(
 ) -> tuple[Any, list[str]]:
     maker = getattr(transformers, HEADS[task].maker)
     options = _options(request)
+    notes = []
+    if "attn_implementation" not in options and takes_masked_text(transformers, task, config):
+        options["attn_implementation"] = "eager"
+        notes.append(_STEPWISE)
     if checkpoint.folder is not None:
         loads = checkpoint.has_weights()
         if request.pretrained and not loads:
@@ -186,7 +194,7 @@ def _model(
         loads = request.pretrained
     if not loads:
         model = run_user_code(lambda: maker.from_config(config, **options), target=request.target)
-        return model, [] if request.weights else [_random(checkpoint, request)]
+        return model, [*notes, *([] if request.weights else [_random(checkpoint, request)])]
     if checkpoint.offline and not checkpoint.has_weights():
         raise hub.unreachable(
             request.target,
@@ -199,7 +207,7 @@ def _model(
     if missing and task == "features" and all("pooler" in name for name in missing):
         # The checkpoint was saved with a head that needs none.
         model, missing = load({"add_pooling_layer": False})
-    return model, _notes(model, missing, request)
+    return model, [*notes, *_notes(model, missing, request)]
 
 
 def _options(request: TargetRequest) -> dict[str, Any]:

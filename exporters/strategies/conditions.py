@@ -70,3 +70,15 @@ def refuse_unrolled(module: nn.Module, model: onnx_ir.Model, label: str) -> None
     missing = sorted(recurrent_operators(module) - found)
     if missing:
         raise UnrolledLoop(target=label, operators=missing)
+
+
+def coarse_types(model: onnx_ir.Model) -> list[str]:
+    """Name the half-precision types that a graph computes in."""
+    found = {
+        output.dtype
+        for graph in (model.graph, *model.graph.subgraphs())
+        for node in graph
+        for output in node.outputs
+    }
+    named = {onnx_ir.DataType.FLOAT16: "float16", onnx_ir.DataType.BFLOAT16: "bfloat16"}
+    return [name for dtype, name in named.items() if dtype in found]

@@ -30,6 +30,7 @@ def save(model: onnx_ir.Model, path: Path, *, name: str, external_data: bool) ->
 
 
 def _strip(model: onnx_ir.Model) -> None:
+    _own_tensors(model)
     functions = list(model.functions.values())
     noted: list[Any] = [model, *functions]
     for outermost in (model.graph, *(function.graph for function in functions)):
@@ -42,3 +43,12 @@ def _strip(model: onnx_ir.Model) -> None:
         if thing is not None:
             thing.doc_string = None
             thing.metadata_props.clear()
+
+
+def _own_tensors(model: onnx_ir.Model) -> None:
+    """Take what is read out of a protobuf message, notes and all, as plain numbers."""
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, onnx_ir.serde.TensorProtoTensor):
+                numbers = value.const_value.numpy()
+                value.const_value = onnx_ir.tensor(numbers, value.const_value.dtype, value.name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx_ir
@@ -68,6 +69,7 @@ def torchscript(
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     with (
+        _without_fast_path(),
         tempfile.TemporaryDirectory() as folder,
         warnings.catch_warnings(record=True) as told,
     ):
@@ -92,12 +94,21 @@ def torchscript(
             logger.setLevel(level)
         _refuse_frozen(told, label)
         model = onnx_ir.load(path)
-        # Held in memory: those of a large model lie in the folder that goes now.
-        for value in model.graph.initializers.values():
-            assert value.const_value is not None
-            value.const_value = onnx_ir.tensor(value.const_value.numpy().copy(), name=value.name)
+        # The weights of a large model lie beside it, in the folder that goes now.
+        onnx_ir.external_data.load_to_model(model)
     check_dimensions(model, shapes, label)
     return model
+
+
+@contextmanager
+def _without_fast_path() -> Iterator[None]:
+    """Keep torch's attention modules from their fused operators, which have no place in ONNX."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def _refuse_frozen(told: list[warnings.WarningMessage], label: str) -> None:

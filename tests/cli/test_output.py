@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,42 @@ def test_a_terminal_without_a_size_hides_nothing(edgekit: Any, tiny_package: Pat
     done = edgekit("check", tiny_package.name, env={"COLUMNS": "0"})
     assert done.stdout == edgekit("check", tiny_package.name).stdout
     assert "Right on this machine" in done.stdout
+
+
+SAYS_HOW_FAR_IT_IS = """
+import logging, time
+import click
+from edgekit.cli import output
+
+log = logging.getLogger("edgekit")
+with click.Context(click.Command("x")), output.progress("exporting net"):
+    for done in range(3):
+        log.info("training: %d of 2", done, extra={"progress": (done, 2)})
+        time.sleep(0.3)
+    log.info("verifying net")
+    time.sleep(0.3)
+"""
+
+
+def test_a_record_that_says_how_far_it_is_has_a_bar_until_all_is_done() -> None:
+    def python(code: str, **given: Any) -> subprocess.CompletedProcess[bytes]:
+        given["env"] = {**os.environ, **given["env"]}
+        return subprocess.run([sys.executable, "-c", code], check=False, **given)
+
+    code, sent = at_a_terminal(python, SAYS_HOW_FAR_IT_IS, columns=80)
+    assert code == 0
+    frames = sent.split("exporting net")
+    assert any("training: 1 of 2" in frame and "━" in frame for frame in frames)
+    assert "verifying net" in sent
+    assert "training" not in sent.partition("verifying net")[2]
+
+
+def test_without_a_terminal_a_record_that_says_how_far_it_is_is_a_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS_HOW_FAR_IT_IS], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines() == [
+        "exporting net",
+        *(f"training: {epoch} of 2" for epoch in range(3)),
+        "verifying net",
+    ]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from edgekit.errors import BadValue
 from exporters import training
+from exporters.training import Course
 
 INK = np.zeros((40, 1, 6, 6), np.float32)
 SIDES = (np.arange(40) % 2).astype(np.int64)
@@ -38,8 +39,9 @@ class Tiny(nn.Module):
 def trained(*, seed: int = 0, **settings: Any) -> dict[str, Tensor]:
     with training.seeded(7):
         module = Tiny()
+    progress = settings.pop("progress", None)
     settings = {"epochs": 3, "batch": 16, "lr": 0.02, "shift": 1, **settings}
-    training.train(module, INK, SIDES, seed=seed, **settings)
+    training.train(module, INK, SIDES, Course(seed=seed, **settings), progress=progress)
     return module.state_dict()
 
 
@@ -77,7 +79,7 @@ def test_train_keeps_the_callers_random_state() -> None:
 def test_train_learns_and_ends_in_eval_mode() -> None:
     with training.seeded(7):
         module = Tiny()
-    training.train(module, INK, SIDES, epochs=15, batch=8, lr=0.02, shift=1)
+    training.train(module, INK, SIDES, Course(epochs=15, batch=8, lr=0.02, shift=1))
     assert not module.training
     with torch.no_grad():
         assert (module(torch.tensor(INK)).argmax(1).numpy() == SIDES).all()
@@ -109,14 +111,60 @@ def test_train_shifts_by_no_more_than_asked() -> None:
     dots = np.zeros((200, 7, 7), np.float32)
     dots[:, 3, 3] = 1
     module = Watch()
-    training.train(module, dots, np.zeros(200, np.int64), epochs=2, batch=50, shift=2)
+    training.train(module, dots, np.zeros(200, np.int64), Course(epochs=2, batch=50, shift=2))
     assert module.seen == {(row, column) for row in range(-2, 3) for column in range(-2, 3)}
 
 
 def test_train_reports_each_epoch() -> None:
     calls: list[tuple[int, int]] = []
     trained(progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_train_clips_a_long_gradient() -> None:
+    """AdamW's first step is as long for any gradient; with a clip of nearly nothing it is not."""
+    with training.seeded(7):
+        before = Tiny().state_dict()
+    moved = {
+        clip: max(
+            (value - before[name]).abs().max().item()
+            for name, value in trained(epochs=1, batch=40, clip=clip).items()
+        )
+        for clip in (None, 1e-9)
+    }
+    assert moved[1e-9] is not None
+    assert moved[None] > 2 * moved[1e-9]
+
+
+def test_train_forms_inputs_of_what_it_has_moved() -> None:
+    class Watch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(1, 2)
+            self.seen: list[tuple[Tensor, Tensor]] = []
+
+        def forward(self, rows: Tensor, ink: Tensor) -> Tensor:
+            self.seen.append((rows, ink))
+            scores: Tensor = self.linear(ink)
+            return scores
+
+    images = np.zeros((8, 3, 3), np.uint8)
+    images[:, 0, 0] = 200
+    module = Watch()
+    training.train(
+        module,
+        images,
+        np.zeros(8, np.int64),
+        Course(epochs=1, batch=8, shift=1),
+        form=lambda moved: {
+            "rows": moved.astype(np.float32),
+            "ink": moved.sum((1, 2), dtype=np.float32)[:, None],
+        },
+    )
+    ((rows, ink),) = module.seen
+    assert rows.shape == (8, 3, 3)
+    assert torch.equal(rows.sum((1, 2))[:, None], ink)
+    assert set(ink.flatten().tolist()) == {0.0, 200.0}  # the dot stays in sight, or leaves it
 
 
 def test_train_refuses_no_epochs() -> None:
@@ -146,6 +194,62 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def kept_file(folder: Path) -> Path:
     (path,) = folder.rglob("*.safetensors")
     return path
+
+
+def learnt(**changed: Any) -> dict[str, Tensor]:
+    with training.seeded(7):
+        module = changed.pop("module", None) or Tiny()
+    images = changed.pop("images", INK)
+    form = changed.pop("form", None)
+    course = Course(**{"epochs": 1, "batch": 20, **changed})
+    training.learn(module, "tiny", images, SIDES, course, form=form, data="sides")
+    assert not module.training
+    return module.state_dict()
+
+
+def test_learn_trains_once(folder: Path) -> None:
+    assert same(learnt(), learnt())
+    kept_file(folder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"epochs": 2},
+        {"seed": 1},
+        {"clip": 0.5},
+        {"images": INK + np.float32(0.5)},
+        {"form": lambda images: {"x": images * 2}},
+    ],
+)
+def test_learn_trains_again_for_whatever_decides_the_weights(
+    changed: dict[str, Any], folder: Path
+) -> None:
+    assert not same(learnt(), learnt(**changed))
+    assert len(list(folder.rglob("*.safetensors"))) == 2
+
+
+def test_learn_trains_again_for_another_forward(folder: Path) -> None:
+    class Doubled(Tiny):
+        def forward(self, x: Tensor) -> Tensor:
+            scores: Tensor = super().forward(2 * x)
+            return scores
+
+        def _get_name(self) -> str:
+            return "Tiny"
+
+    with training.seeded(7):
+        assert str(Doubled()) == str(Tiny())
+    with training.seeded(7):
+        module = Doubled()
+    assert not same(learnt(), learnt(module=module))
+
+
+def test_learn_gives_kept_weights_to_a_module_in_training_mode(folder: Path) -> None:
+    learnt()
+    module = Tiny().train()
+    assert same(learnt(module=module), learnt())
+    assert not module.training
 
 
 def test_cached_weights_are_made_once(folder: Path) -> None:
@@ -226,6 +330,7 @@ def test_cached_weights_are_made_by_one_process_of_two(folder: Path) -> None:
     script = f"""
 import pathlib, time, torch
 from exporters import training
+from exporters.training import Course
 
 def make():
     with pathlib.Path({str(folder / "made")!r}).open("a") as file:

@@ -339,7 +339,7 @@ def test_values_beyond_the_example_are_compared_where_no_range_is_stated() -> No
     def wrong_below_zero(got: Answers, feed: Feed) -> Answers:
         return {**got, "scores": got["scores"] + (feed["x"].min() < 0)}
 
-    with pytest.raises(VerificationFailed, match=r"beyond the example's .*state their range"):
+    with pytest.raises(VerificationFailed, match=r"values twice as far out .*state their range"):
         verified(wrong_below_zero, example=example)
     stated = TensorSpec("x", "float32", (BATCH, 4), (0.0, 1.0))
     verified(wrong_below_zero, NET, Signature((stated,), SIGNATURE.outputs), example=example)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option, session_options
-from edgekit.terms import Against, Idle, members
+from edgekit.cli.options import debug_option, given, json_option, session_options, source_options
+from edgekit.terms import Against, Idle, Task, members
 
 if TYPE_CHECKING:
     from edgekit.measure.gates import Gate
@@ -21,7 +21,8 @@ Examples:
   edgekit bench net.edgekit
   edgekit bench net.edgekit --against eager,compiled --batch 1 --batch 16
   edgekit bench net.edgekit --fail-if 'speedup<1.5' --fail-if 'p50_ms>5'
-  edgekit bench net.edgekit --original net.py:make --json > bench.json"""
+  edgekit bench net.edgekit --original net.py:make --json > bench.json
+  edgekit bench bert.edgekit --original hf:bert-tiny --task features"""
 
 
 @click.command(epilog=_EPILOG, short_help="How fast and how right, beside the original?")
@@ -41,6 +42,7 @@ Examples:
     metavar="NAME=VALUE",
     help="A parameter of the original's factory.",
 )
+@source_options
 @click.option(
     "--batch",
     "batches",
@@ -86,6 +88,9 @@ def command(
     against: str | None,
     original: str | None,
     params: tuple[str, ...],
+    task: Task | None,
+    pretrained: bool,
+    weights: Path | None,
     batches: tuple[int, ...],
     starts: int | None,
     rounds: int | None,
@@ -114,13 +119,22 @@ def command(
     ways = _ways(against)
     plan = Plan(**given({"starts": starts, "rounds": rounds, "wall_s": wall_s}))
     choice = SessionChoice(**given({"provider": provider, "threads": threads, "idle": idle}))
+    asked = given(
+        {
+            "original": original,
+            "parameters": params or None,
+            "task": task,
+            "pretrained": pretrained or None,
+            "weights": None if weights is None else str(weights),
+        }
+    )
     refuse_unusable(choice.provider)
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:
         subjects = [open_subject(path, wall_s=plan.wall_s) for path in packages]
         for rows in batches:
             refuse_batch(subjects[0], rows)
-        originals, left_out = _originals(subjects[0], ways, original, params, threads)
+        originals, left_out = _originals(subjects[0], ways, asked, threads)
         for batch in batches or (None,):
             reports.append(
                 bench_packages(
@@ -156,19 +170,22 @@ def _ways(against: str | None) -> list[Against]:
 def _originals(
     subject: Subject,
     ways: list[Against],
-    original: str | None,
-    params: tuple[str, ...],
+    asked: dict[str, Any],
     threads: int | None,
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """Find the originals of a package that came from PyTorch; a plain .onnx has none."""
+    """Find the originals of a package that came from PyTorch; a plain .onnx has none.
+
+    `asked` holds what was typed about them, under the names of `exporters.baselines.originals`.
+    """
     from edgekit.cli.originals import named_parameters, own_exporters
     from edgekit.errors import BadValue
 
     if subject.package is None or subject.package.provenance.original == "onnx":
-        if original is not None or params:
+        if asked:
+            options = ["-p" if name == "parameters" else f"--{name}" for name in asked]
             raise BadValue(
                 what=f"a bench of {subject.path}",
-                asked="done with " + ("--original" if original is not None else "-p"),
+                asked=f"done with {', '.join(options)}",
                 expected="a package that was exported from PyTorch; an .onnx file from elsewhere "
                 "has no other original than itself",
             )
@@ -176,13 +193,9 @@ def _originals(
     own_exporters()
     from exporters.baselines import originals
 
-    return originals(
-        subject.package,
-        ways,
-        original=original,
-        parameters=named_parameters(params),
-        threads=threads,
-    )
+    if "parameters" in asked:
+        asked = {**asked, "parameters": named_parameters(asked["parameters"])}
+    return originals(subject.package, ways, threads=threads, **asked)
 
 
 def _verdict(reports: list[BenchReport], parsed: list[Gate]) -> int:

@@ -126,17 +126,41 @@ def test_as_image_gives_three_equal_channels_between_0_and_1(data: digits.Digits
         assert np.array_equal(np.rint(image[:, channel] * 255), data.test_images[:5])
 
 
+def test_as_rows_gives_a_sequence_of_rows_between_0_and_1(data: digits.Digits) -> None:
+    rows = digits.as_rows(data.test_images[:5])
+    assert rows.shape == (5, 28, 28)
+    assert rows.dtype == np.float32
+    assert (rows.min(), rows.max()) == digits.VALUES
+    assert np.array_equal(rows, digits.as_image(data.test_images[:5])[:, 0])
+
+
+def test_as_tokens_rounds_the_mean_ink_of_each_square(data: digits.Digits) -> None:
+    tokens = digits.as_tokens(data.test_images[:20])
+    assert tokens.shape == (20, 49)
+    assert tokens.dtype == np.int64
+    for image, row in zip(data.test_images[:20], tokens, strict=True):
+        for square in range(49):
+            top, left = 4 * (square // 7), 4 * (square % 7)
+            mean = image[top : top + 4, left : left + 4].mean()
+            assert abs(row[square] - 16 * mean / 255) <= 0.5
+
+
+def test_as_tokens_has_a_token_for_each_sixteenth_of_ink() -> None:
+    squares = np.arange(17)[:, None] > np.arange(16)  # n of 16 pixels inked
+    images = np.zeros((17, 28, 28), np.uint8)
+    images[:, :4, :4] = 255 * squares.reshape(17, 4, 4)
+    tokens = digits.as_tokens(images)
+    assert tokens[:, 0].tolist() == list(range(digits.VOCABULARY))
+    assert not tokens[:, 1:].any()
+
+
 def test_cases_are_batches_of_one_with_their_label(data: digits.Digits) -> None:
-    cases = list(digits.cases(data.test_images[:3], data.test_labels[:3], name="x"))
+    def form(images: np.ndarray) -> dict[str, np.ndarray]:
+        return {"x": digits.as_image(images), "mask": np.ones(images.shape[:2], np.bool_)}
+
+    cases = list(digits.cases(data.test_images[:3], data.test_labels[:3], form))
     assert [case.label for case in cases] == data.test_labels[:3].tolist()
     for index, case in enumerate(cases):
-        assert list(case.feed) == ["x"]
-        assert np.array_equal(case.feed["x"], digits.as_image(data.test_images[index : index + 1]))
-
-
-def test_cases_take_another_form(data: digits.Digits) -> None:
-    def rows(images: np.ndarray) -> np.ndarray:
-        return images.astype(np.float32)
-
-    (case,) = digits.cases(data.test_images[:1], data.test_labels[:1], form=rows)
-    assert case.feed["image"].shape == (1, 28, 28)
+        assert list(case.feed) == ["x", "mask"]
+        for name, array in form(data.test_images[index : index + 1]).items():
+            assert np.array_equal(np.asarray(case.feed[name]), array)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 
+from edgekit import terms
 from edgekit.errors import MissingExtra, UnknownName
 from exporters import models
 
@@ -14,11 +16,30 @@ def test_names_lists_the_files_of_the_folder() -> None:
     assert list(models.names()) == sorted(models.names())
 
 
-def test_summaries_has_a_sentence_for_each_model() -> None:
-    summaries = models.summaries()
-    assert tuple(summaries) == models.names()
+def test_described_has_a_sentence_for_each_model() -> None:
+    described = models.described()
+    assert tuple(model.name for model in described) == models.names()
+    summaries = {model.name: model.summary for model in described}
     assert summaries["cnn"] == "A small convolutional network that reads handwritten digits."
     assert all(summary.endswith(".") for summary in summaries.values())
+
+
+def test_described_reads_the_parameters_that_the_factory_has() -> None:
+    """What the source says must be what Python makes of it."""
+    for model in models.described():
+        signature = inspect.signature(models.find(model.name), eval_str=True)
+        assert [p.name for p in model.parameters] == list(signature.parameters)
+        for parameter in model.parameters:
+            declared = signature.parameters[parameter.name]
+            assert declared.kind is declared.KEYWORD_ONLY
+            assert parameter.default == str(declared.default)
+            assert parameter.choices == terms.members(declared.annotation) or not parameter.choices
+
+
+def test_described_lists_the_choices_of_a_closed_set() -> None:
+    (rnn,) = (model for model in models.described() if model.name == "rnn")
+    assert rnn.parameters[0] == models.Parameter("cell", "str", "lstm", ("tanh", "lstm", "gru"))
+    assert rnn.parameters[1] == models.Parameter("num_layers", "int", "1")
 
 
 def test_find_suggests_the_nearest_name() -> None:
@@ -45,7 +66,7 @@ def test_find_names_the_extra_when_torch_is_missing(monkeypatch: pytest.MonkeyPa
 
 def test_listing_the_models_loads_no_torch() -> None:
     script = (
-        "import sys; from exporters import models; models.names(); models.summaries(); "
+        "import sys; from exporters import models; models.names(); models.described(); "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run(
