@@ -125,11 +125,8 @@ def distance(wanted: Array, exact: Array | None, answer: Array) -> tuple[float, 
     Where there is an `exact` answer, in double, both errors are from it; else the error is from
     the original's answer and its own is 0. Infinite and NaN elements must be the same.
     """
-    finite = np.isfinite(wanted)
-    if not np.array_equal(finite, np.isfinite(answer)):
-        return float("inf"), 0.0, 0.0
-    unlike = np.where(finite | np.isnan(wanted), False, wanted != answer)
-    if unlike.any():
+    finite = np.isfinite(wanted) & np.isfinite(answer)
+    if not np.array_equal(wanted[~finite], answer[~finite], equal_nan=wanted.dtype.kind == "f"):
         return float("inf"), 0.0, 0.0
     wide = np.where(finite, wanted, 0).astype(np.float64)
     given = np.where(finite, answer, 0).astype(np.float64)

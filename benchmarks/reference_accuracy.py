@@ -29,10 +29,10 @@ CASES: tuple[tuple[str, dict[str, str], float | None], ...] = (
     ("attention", {}, 0.965),
     ("transformer", {}, 0.88),
     ("rnn", {"cell": "tanh"}, None),
-    ("rnn", {"cell": "tanh", "num_layers": "2"}, None),
     ("rnn", {"cell": "gru"}, None),
     ("transformer", {"encoder": "lstm"}, None),
     ("alexnet", {"images": "digits"}, None),
+    ("rnn", {"cell": "tanh", "num_layers": "2"}, None),
 )
 """A model, its parameters, and the share of the held-out digits that it must read right."""
 
@@ -42,7 +42,7 @@ import numpy as np
 import torch
 from exporters import models
 from exporters.datasets import digits
-from exporters.sources.parameters import typed_parameters
+from exporters.sources import typed_parameters
 
 name, parameters = json.loads(sys.argv[1])
 factory = models.find(name)

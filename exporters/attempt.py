@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from edgekit.errors import EdgekitError, ExportFailed, FactoryFailed
+from edgekit.errors import EdgekitError, FactoryFailed
 from edgekit.graph.summary import summarize
 from edgekit.tensors import (
     Feed,
@@ -23,7 +24,6 @@ from edgekit.tensors import (
     dynamic_dims,
     resize,
 )
-from edgekit.terms import DType, members
 from exporters import sources
 from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
@@ -38,7 +38,7 @@ from exporters.recording import answered, reference_cases, write_assets, write_c
 from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequest
 from exporters.signatures import output_specs
 from exporters.sizes import in_words, sizes_to_try
-from exporters.steadiness import steady_answers
+from exporters.steadiness import pristine, steady_answers
 from exporters.strategies import IN_WORDS, convert
 from exporters.strategies.conditions import recurrent_operators
 from exporters.strategies.saving import save
@@ -106,19 +106,24 @@ def attempt(
     inputs = _input_specs(original, exportable, options, feed)
     signature = Signature(inputs, ())
     data = data_of(exportable, signature)
-    _refuse_other_elements(name, answers(original, feed))
-    outputs, random = steady_answers(original, signature, feed, seed=seed)
+    uncalled = pristine(original)
+    outputs, random = steady_answers(original, signature, feed, label=name, seed=seed)
     sizes, notes = sizes_to_try(
         dynamic_dims(signature),
         dim_sizes(signature, feed),
         elements=sum(array.size for array in feed.values()),
     )
     observed = [(each, _shapes_at(original, signature, feed, each)) for each in sizes]
+    _refuse_other_outputs(name, observed)
 
+    source = original
+    if uncalled is not None:
+        # A call may have filled a table in, which a capture would take for the module's own.
+        uncalled.output_names, source = original.output_names, uncalled
     log.info("exporting %s with %s", name, IN_WORDS[options.strategy])
     model = convert(
         options.strategy,
-        original,
+        source,
         _at_least_two(signature, feed),
         {spec.name: spec.shape for spec in inputs},
         opset=options.opset,
@@ -205,20 +210,23 @@ def _shapes_at(
     return {name: array.shape for name, array in given.items()}
 
 
+def _refuse_other_outputs(
+    name: str, observed: Sequence[tuple[Mapping[str, int], Mapping[str, tuple[int, ...]]]]
+) -> None:
+    first = observed[0][1]
+    for sizes, shapes in observed:
+        if shapes.keys() != first.keys():
+            raise FactoryFailed(
+                target=f"The module {name}",
+                problem=f"returns {len(first)} outputs at {in_words(observed[0][0])} and "
+                f"{len(shapes)} at {in_words(sizes)}; a model has the same outputs at every size",
+            )
+
+
 def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:
     """Widen dynamic dimensions of size 1: torch would fix them to 1 without a word."""
     sizes = {name: 2 for name, size in dim_sizes(signature, feed).items() if size == 1}
     return {name: to_torch(array) for name, array in resize(signature, feed, sizes).items()}
-
-
-def _refuse_other_elements(name: str, outputs: Feed) -> None:
-    for output, array in outputs.items():
-        if array.dtype.name not in members(DType):
-            raise ExportFailed(
-                target=name,
-                problem=f"its output {output} is of {array.dtype.name}; an output may be of "
-                + ", ".join(members(DType)),
-            )
 
 
 def _told(original: Original, options: ExportOptions, random: frozenset[str]) -> list[str]:

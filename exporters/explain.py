@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,12 +15,15 @@ from exporters.blame import first_cause, users_line
 
 
 class _Known(NamedTuple):
-    """A kind of exception, words in its text, what it means and what to do about it."""
+    """A kind of exception ("" is any), a pattern in its text, what it means, what to do about it.
+
+    What the pattern's group caught goes into the sentences.
+    """
 
     kind: str
-    words: str
+    pattern: str
     problem: str
-    workaround: str
+    workaround: str = ""
 
 
 _KNOWN = (
@@ -27,7 +31,71 @@ _KNOWN = (
         "GuardOnDataDependentSymNode",
         "",
         "its code decides by the value of a tensor, which an export can't follow",
-        "Choose with torch.where, or with torch.cond.",
+        "Choose with torch.where, or with torch.cond; leave checks of values out with "
+        "`if not torch.compiler.is_compiling():`.",
+    ),
+    _Known(
+        "Unsupported",
+        "Data-dependent branching",
+        "its code decides by the value of a tensor, which an export can't follow",
+        "Choose with torch.where, or with torch.cond; leave checks of values out with "
+        "`if not torch.compiler.is_compiling():`.",
+    ),
+    _Known(
+        "DispatchError",
+        r"No ONNX function found for <OpOverload\(op='([\w.]+)'",
+        "torch has no translation of {} into ONNX",
+        "Write it with other operators: a median or a quantile with sort, x[mask] for a "
+        "masked_select, products as exp of sums of log, distances as a norm of differences.",
+    ),
+    _Known(
+        "UnsupportedOperatorError",
+        r"Exporting the operator '([\w:]+)' to ONNX opset version (?:\d+)",
+        "it has no translation of {} into ONNX",
+    ),
+    _Known("SymbolicValueError", r"^(.*?)(?: \[Caused by|$)", "{}"),
+    _Known(
+        "AssertionError",
+        "only 4D query, key, and value are supported",
+        "torch translates attention over [batch, head, time, width] alone",
+        "Give query, key and value a head's axis, x[:, None], and take it away again.",
+    ),
+    _Known(
+        "TypeError",
+        "failed to unpack the object",
+        "packed sequences can't be captured, because their lengths are values",
+        "Run the padded sequence, and take the last valid step with gather.",
+    ),
+    _Known(
+        "RuntimeError",
+        "CustomObjArgument",
+        "a random generator of its own can't be exported",
+        "Draw outside, and hand the numbers over as an input.",
+    ),
+    _Known(
+        "TypeError",
+        r"forward\(\) takes \d+ positional arguments but \d+ were given",
+        "a scripted part inside it can't be captured",
+        "Use the module itself instead of what torch.jit.script made of it.",
+    ),
+    _Known(
+        "NotImplementedError",
+        "Cannot access storage of TensorWrapper",
+        "gradients inside forward can't be captured",
+        "Write the derivative out.",
+    ),
+    _Known(
+        "UserError",
+        r"You marked (\w+) as dynamic but your code specialized it to be a constant",
+        "its code turns the size {} into a fixed number",
+        "Keep it symbolic: x.shape[0] and not int(x.shape[0]), flatten(1), split by size and not "
+        "chunk; nn.RNN, nn.LSTM or nn.GRU for a loop over time.",
+    ),
+    _Known(
+        "UserError",
+        r"Not all values of (\w+) = .* satisfy the generated guard",
+        "its code takes another way at some sizes of {}",
+        "Ask for a narrower range, or make the code the same at every size.",
     ),
 )
 
@@ -36,13 +104,7 @@ def failure(error: BaseException, label: str) -> ExportFailed:
     """Find the first cause, what it means, and the line of the user's code that torch blames."""
     cause = first_cause(error)
     kind, text = type(cause).__name__, str(cause)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    problem = f"{kind}: {' '.join(lines[:2])[:400]}" if lines else kind
-    workaround = ""
-    for known in _KNOWN:
-        if known.kind in ("", kind) and known.words in text:
-            problem, workaround = known.problem, known.workaround
-            break
+    problem, workaround = _in_words(kind, text)
     return ExportFailed(
         target=label,
         problem=problem,
@@ -50,6 +112,17 @@ def failure(error: BaseException, label: str) -> ExportFailed:
         workaround=workaround,
         details="".join(traceback.format_exception(error)),
     )
+
+
+def _in_words(kind: str, text: str) -> tuple[str, str]:
+    for known in _KNOWN:
+        found = re.search(known.pattern, text, re.DOTALL) if known.kind == kind else None
+        if found:
+            return known.problem.format(*found.groups()), known.workaround
+    # TorchDynamo explains itself to its own developers from the second line on.
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    kept = lines[: 1 if kind == "Unsupported" else 2]
+    return (f"{kind}: {' '.join(kept)[:400]}" if kept else kind), ""
 
 
 @contextlib.contextmanager

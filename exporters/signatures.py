@@ -18,7 +18,8 @@ def output_specs(
     *,
     random: frozenset[str],
 ) -> tuple[TensorSpec, ...]:
-    """Describe the outputs: types from the original's answers, shapes from the graph.
+    """Describe the outputs, here and in the graph: types from the original's answers, shapes from
+    the graph where they can be true.
 
     A size that the graph gives no name the caller knows is called after the input dimension that
     it was equal to at every size that the original was `observed` at (the dimensions' sizes, and
@@ -29,21 +30,30 @@ def output_specs(
     for value, (name, array) in zip(model.graph.outputs, outputs.items(), strict=True):
         sizes = list(value.shape) if value.shape is not None else [None] * array.ndim
         shape = tuple(
-            size if isinstance(size, int) else Dim(_name(size, known, observed, name, axis), 0)
+            size
+            if isinstance(size, int) and not _differs(observed, name, axis)
+            else Dim(_name(size, known, observed, name, axis), 0)
             for axis, size in enumerate(sizes)
         )
+        # torch declares the steps of an LSTM's states as many as the example had.
+        value.shape = onnx_ir.Shape([d.name if isinstance(d, Dim) else d for d in shape])
         specs.append(TensorSpec(name, dtype_named(array.dtype.name), shape, random=name in random))
     return tuple(specs)
 
 
+def _differs(observed: Sequence[tuple[Mapping[str, int], Shapes]], output: str, axis: int) -> bool:
+    sizes = {shapes[output][axis] for _, shapes in observed if len(shapes[output]) > axis}
+    return len(sizes) > 1
+
+
 def _name(
-    size: onnx_ir.SymbolicDim | None,
+    size: int | onnx_ir.SymbolicDim | None,
     known: set[str],
     observed: Sequence[tuple[Mapping[str, int], Shapes]],
     output: str,
     axis: int,
 ) -> str:
-    told = str(size.value or "") if size is not None else ""
+    told = str(size.value or "") if isinstance(size, onnx_ir.SymbolicDim) else ""
     if told and all(word in known for word in _words(told)):
         return told
     for name in sorted(known):

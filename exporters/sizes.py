@@ -20,9 +20,9 @@ def sizes_to_try(
     """Choose size combinations, and say which sizes were too large to try.
 
     Every dimension takes the example's size, the next one (the one before, where the range ends
-    with the example's), a large one, and both ends of its range
-    (the low one is 1 unless it says otherwise), the others staying at the example's; then all go
-    to their lowest and to a large one together. `elements` is the number of elements in the
+    with the example's), a large one, both ends of its range (the low one is 1 unless it says
+    otherwise) and the two after the low one, the others staying at the example's; then all go to
+    their lowest and to a large one together. `elements` is the number of elements in the
     example's inputs: a size that would take them over four million, or 64 times the example's
     where that is more, is cut down and told.
     """
@@ -37,7 +37,7 @@ def sizes_to_try(
         room = cap * example[name] // max(elements, 1)
         large = max(_LARGE, 2 * example[name] + 1)
         other = example[name] + (-1 if example[name] == dim.high else 1)
-        wanted = {dim.low, other, large, dim.high or dim.low}
+        wanted = {dim.low, dim.low + 1, dim.low + 2, other, large, dim.high or dim.low}
         allowed = {size for size in wanted if size >= dim.low and size <= (dim.high or size)}
         cut = [size for size in allowed if size > room]
         if cut:
@@ -110,10 +110,13 @@ def beyond(
     if signed:
         yield "of either sign", {**feed, **signed}
     halves = {
-        spec.name: np.asarray(np.clip(np.rint(wide) / 2, *(spec.values or (-2, 2))), like.dtype)
+        # + 0.0, so that no zero is a negative one.
+        spec.name: np.asarray(
+            np.clip(np.rint(wide) / 2 + 0.0, *(spec.values or (-1, 1))), like.dtype
+        )
         for spec in floats
         for like in (feed[spec.name],)
-        for wide in (generator.uniform(-4, 4, like.shape),)
+        for wide in (generator.uniform(-2.4, 2.4, like.shape),)
     }
     if halves:
         yield HALVES, {**feed, **halves}

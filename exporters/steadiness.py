@@ -2,49 +2,92 @@
 
 from __future__ import annotations
 
-from edgekit.errors import FactoryFailed
+import copy
+
+from edgekit.errors import ExportFailed, FactoryFailed
 from edgekit.metrics import within
 from edgekit.tensors import Array, Feed, Signature
+from edgekit.terms import DType, members
 from exporters.answers import answers
 from exporters.bounds import Errors, bound_of
 from exporters.original import Original
 from exporters.seeds import seed_everything
 from exporters.sizes import drawn
 
+COPIED_BYTES = 1 << 30
+"""The weights of a module above this size are not copied to see what its first call changes."""
+
+
+def pristine(original: Original) -> Original | None:
+    """Copy an original as it is, before a call changes it; None where it can't or shouldn't be."""
+    if sum(tensor.nbytes for tensor in original.tensors().values()) > COPIED_BYTES:
+        return None
+    fresh = copy.copy(original)
+    try:
+        fresh.module = copy.deepcopy(original.module)
+    except Exception:  # whatever a module's own __deepcopy__ raises
+        return None
+    return fresh
+
 
 def steady_answers(
-    original: Original, signature: Signature, feed: Feed, *, seed: int
+    original: Original, signature: Signature, feed: Feed, *, label: str, seed: int
 ) -> tuple[dict[str, Array], frozenset[str]]:
     """Answer `feed`, and name the outputs that are drawn at random.
 
     Random is what comes out the same from the same seed and differently from another. `signature`
-    is that of the inputs.
+    is that of the inputs. The original must not have been called before.
 
     Raises:
         FactoryFailed: the module raises, or answers differently from call to call although its
             random numbers are the same, so it keeps something between calls; or a random output
             has a random shape.
+        ExportFailed: an output is of a type that no model has.
     """
+    other = drawn(signature, feed, seed=seed + 1)
+    fresh = pristine(original)
+    first = _seeded(original, feed, seed)
+    _refuse_other_types(label, first)
+    try:
+        # Whatever it keeps from call to call, other values leave something else there.
+        after_others = _seeded(original, other, seed)
+    except FactoryFailed:
+        after_others = {}
+    _refuse_difference(_seeded(original, feed, seed), first)
+    if fresh is not None and after_others:
+        # One that keeps its first input for good answers here as it never would again.
+        _refuse_difference(_seeded(fresh, other, seed), after_others)
+    random = set()
+    for another in (seed + 1, seed + 2):
+        redrawn = _seeded(original, feed, another)
+        for output, array in first.items():
+            if redrawn[output].shape != array.shape:
+                raise _unsteady(f"{output} has a shape that is drawn at random")
+            if _difference(redrawn[output], array):
+                random.add(output)
+    return first, frozenset(random)
+
+
+def _seeded(original: Original, feed: Feed, seed: int) -> dict[str, Array]:
     seed_everything(seed)
-    first = answers(original, feed)
-    # Whatever it keeps from call to call, other values leave something else there.
-    answers(original, drawn(signature, feed, seed=seed + 1), where="other values")
-    seed_everything(seed)
-    again = answers(original, feed)
-    for output, array in first.items():
+    return answers(original, feed)
+
+
+def _refuse_other_types(label: str, outputs: Feed) -> None:
+    for output, array in outputs.items():
+        if array.dtype.name not in members(DType):
+            raise ExportFailed(
+                target=label,
+                problem=f"its output {output} is of {array.dtype.name}; an output may be of "
+                + ", ".join(members(DType)),
+            )
+
+
+def _refuse_difference(again: Feed, before: Feed) -> None:
+    for output, array in before.items():
         problem = _difference(again.get(output), array)
         if problem:
             raise _unsteady(f"{output}: {problem}")
-    random = set()
-    for other in (seed + 1, seed + 2):
-        seed_everything(other)
-        drawn_otherwise = answers(original, feed)
-        for output, array in first.items():
-            if drawn_otherwise[output].shape != array.shape:
-                raise _unsteady(f"{output} has a shape that is drawn at random")
-            if _difference(drawn_otherwise[output], array):
-                random.add(output)
-    return first, frozenset(random)
 
 
 def _difference(again: Array | None, before: Array) -> str:

@@ -86,8 +86,9 @@ def verify(
         tried.append(combination)
         resized = resize(signature, example, combination)
         draws = [drawn(signature, resized, seed=seed + draw) for draw in range(1, DRAWS + 1)]
-        for feed in (resized, *draws):
-            held.add(feed, where=in_words(combination))
+        held.add(resized, where=in_words(combination))
+        for feed in draws:
+            held.add_drawn(feed, where=in_words(combination))
     for what, outside in beyond(signature, example, seed=seed):
         held.add_where_answered(outside, where=f"values {what}{_IF_NEVER}", ties=what == HALVES)
     for index, case_feed in enumerate(real):
@@ -97,6 +98,14 @@ def verify(
 
 
 _IF_NEVER = " (if inputs are never like that, state their range: Exportable(values=…))"
+
+
+def _answers_to(original: Original, feed: Feed) -> bool:
+    try:
+        answers(original, feed)
+    except FactoryFailed:
+        return False
+    return True
 
 
 class _Comparison:
@@ -112,11 +121,17 @@ class _Comparison:
         self._original = original
         self._double = original.in_double()
         self._exported = exported
+        self._stated = all(spec.values is not None for spec in signature.inputs)
         self._specs = {spec.name: spec for spec in signature.outputs}
         self._tolerance = tolerance
         self._all_in_double = True
         self._worst: dict[str, _Worst] = {}
         self._errors: dict[str, Errors] = {}
+
+    def add_drawn(self, feed: Feed, *, where: str) -> None:
+        """Compare the answers to drawn values, which the original must answer if it said so."""
+        if self._stated or _answers_to(self._original, feed):
+            self.add(feed, where=f"{where} on drawn values")
 
     def add_where_answered(self, feed: Feed, *, where: str, ties: bool) -> None:
         """Compare the answers to a feed that the original may refuse, or give no number for.
@@ -145,6 +160,10 @@ class _Comparison:
             raise VerificationFailed(
                 output=", ".join(expected), sizes=where, problem=error.facts["problem"]
             ) from error
+        for output in got.keys() - expected.keys():
+            raise VerificationFailed(
+                output=output, sizes=where, problem="the original does not answer it there"
+            )
         for output, array in expected.items():
             spec = self._specs.get(output)
             _hold_form(output, where, got.get(output), array, spec)

@@ -58,6 +58,9 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
     "onnxscript": {"exporters": ALL},
     "torch": {"exporters": ALL},
     "mlxtend": {"exporters": ALL},
+    "timm": {"exporters": LATE},
+    "transformers": {"exporters": LATE},
+    "huggingface_hub": {"exporters": LATE},  # comes with both
     "ml_dtypes": {"root": LATE, "runtime": LATE, "exporters": ALL},  # bfloat16, where installed
     "safetensors": {"package": LATE, "exporters": ALL},
     "psutil": {"measure": ALL},

@@ -20,6 +20,7 @@ _STRATEGIES: dict[Strategy, str] = {
     "dynamo": "torch's dynamo exporter",
     "strict": "torch's dynamo exporter, after a capture by TorchDynamo",
     "deferred": "torch's dynamo exporter, conditions over sizes deferred to run time",
+    "decomposed": "torch's dynamo exporter, every operator taken apart into the smallest set",
     "torchscript": "torch's TorchScript tracer",
     "adopted": "packed as it was",
 }

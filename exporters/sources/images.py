@@ -11,7 +11,7 @@ from exporters.exportable import Normalization
 
 _BYTE = 255
 _GRID = 1000.0
-"""Ends of ranges are widened to a thousandth, so that rounding to float32 steps over none."""
+"""Ends of ranges are widened by a thousandth or two: rounding to float32 steps over none."""
 
 
 def pixel_range(normalization: Normalization) -> tuple[float, float]:
@@ -21,7 +21,7 @@ def pixel_range(normalization: Normalization) -> tuple[float, float]:
         for mean, std in _channels(normalization)
         for pixel in (0, _BYTE)
     ]
-    return math.floor(min(ends) * _GRID) / _GRID, math.ceil(max(ends) * _GRID) / _GRID
+    return (math.floor(min(ends) * _GRID) - 1) / _GRID, (math.ceil(max(ends) * _GRID) + 1) / _GRID
 
 
 def example_images(normalization: Normalization, size: Sequence[int]) -> torch.Tensor:

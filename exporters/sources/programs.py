@@ -89,7 +89,7 @@ def _pickled(archive: zipfile.ZipFile) -> Iterator[str]:
             for name, payload in json.loads(archive.read(entry))["config"].items():
                 if payload.get("use_pickle", True):
                     yield name
-        elif folder.endswith("data/sample_inputs"):
+        elif folder.endswith("data/sample_inputs") and archive.getinfo(entry).file_size:
             try:
                 torch.load(io.BytesIO(archive.read(entry)), weights_only=True)
             except Exception:  # torch.load raises what unpickling raises

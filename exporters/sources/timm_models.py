@@ -45,9 +45,9 @@ def make(request: TargetRequest) -> tuple[Exportable, str]:
     seed_everything(request.seed)
     model = run_user_code(lambda: timm.create_model(name, **given), target=request.target)
     config = timm.data.resolve_data_config(
-        {key: given[key] for key in ("img_size", "in_chans") if key in given}, model=model
+        {"img_size": given["img_size"]} if "img_size" in given else {}, model=model
     )
-    size = config["input_size"]
+    size = (given.get("in_chans", config["input_size"][0]), *config["input_size"][1:])
     normalization = _normalization(config, channels=size[0])
     return (
         Exportable(

@@ -27,6 +27,7 @@ WAYS: dict[ExportStrategy, Callable[..., onnx_ir.Model]] = {
     "dynamo": captured.dynamo,
     "strict": captured.strict,
     "deferred": captured.deferred,
+    "decomposed": captured.decomposed,
     "torchscript": traced.torchscript,
 }
 
@@ -34,6 +35,7 @@ IN_WORDS: dict[ExportStrategy, str] = {
     "dynamo": "torch's dynamo exporter",
     "strict": "torch's dynamo exporter, after a strict capture",
     "deferred": "torch's dynamo exporter, with conditions on sizes deferred",
+    "decomposed": "torch's dynamo exporter, operators taken apart and nothing optimized",
     "torchscript": "torch's TorchScript exporter",
 }
 

@@ -71,7 +71,12 @@ def strict(
     Raises:
         ExportFailed: torch could not export the module, or not for the whole of a range.
     """
-    return _program_converted(original, example, shapes, opset, label, strict=True)
+
+    def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
+        program = _program(original, example, dynamic, strict=True)
+        return _of_program(program, original, example, dynamic, opset)
+
+    return _converted(run, original, shapes, label)
 
 
 def deferred(
@@ -87,43 +92,80 @@ def deferred(
     Raises:
         ExportFailed: torch could not export the module, or not for the whole of a range.
     """
-    return _program_converted(original, example, shapes, opset, label, strict=False)
+
+    def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
+        program = _program(original, example, dynamic, deferred=True)
+        return _of_program(program, original, example, dynamic, opset)
+
+    return _converted(run, original, shapes, label)
 
 
-def _program_converted(
+def decomposed(
     original: Original,
     example: Mapping[str, torch.Tensor],
     shapes: _Shapes,
+    *,
     opset: int,
     label: str,
-    *,
-    strict: bool,
 ) -> onnx_ir.Model:
+    """Export with operators taken apart into torch's smallest set, and the graph left as it comes.
+
+    For operators whose translation as a whole is missing or narrow (attention over three
+    dimensions), and where the exporter's own optimizer goes wrong. ONNX Runtime optimizes anyway.
+
+    Raises:
+        ExportFailed: torch could not export the module, or not for the whole of a range.
+    """
+
     def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
-        args, kwargs = original.arguments(example)
-        program = torch.export.export(
-            original.module,
-            args,
-            kwargs=kwargs or None,
-            dynamic_shapes=dynamic,
-            strict=strict,
-            prefer_deferred_runtime_asserts_over_guards=not strict,
-        )
-        return torch.onnx.export(
-            program,
-            args,
-            kwargs=kwargs or None,
-            dynamo=True,
-            # Of a program it takes the names alone.
-            dynamic_shapes=dynamic,
-            opset_version=opset,
-            input_names=original.input_names,
-            output_names=original.output_names,
-            verbose=False,
-            optimize=True,
-        )
+        program = _program(original, example, dynamic).run_decompositions()
+        return _of_program(program, original, example, dynamic, opset, optimize=False)
 
     return _converted(run, original, shapes, label)
+
+
+def _program(
+    original: Original,
+    example: Mapping[str, torch.Tensor],
+    dynamic: Any,
+    *,
+    strict: bool = False,
+    deferred: bool = False,
+) -> torch.export.ExportedProgram:
+    args, kwargs = original.arguments(example)
+    return torch.export.export(
+        original.module,
+        args,
+        kwargs=kwargs or None,
+        dynamic_shapes=dynamic,
+        strict=strict,
+        prefer_deferred_runtime_asserts_over_guards=deferred,
+    )
+
+
+def _of_program(
+    program: torch.export.ExportedProgram,
+    original: Original,
+    example: Mapping[str, torch.Tensor],
+    dynamic: Any,
+    opset: int,
+    *,
+    optimize: bool = True,
+) -> torch.onnx.ONNXProgram | None:
+    args, kwargs = original.arguments(example)
+    return torch.onnx.export(
+        program,
+        args,
+        kwargs=kwargs or None,
+        dynamo=True,
+        # Of a program it takes the names alone.
+        dynamic_shapes=dynamic,
+        opset_version=opset,
+        input_names=original.input_names,
+        output_names=original.output_names,
+        verbose=False,
+        optimize=optimize,
+    )
 
 
 def _converted(

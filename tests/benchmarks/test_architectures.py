@@ -53,7 +53,7 @@ def test_timm_knows_every_name() -> None:
 
 
 def test_transformers_makes_every_tiny_configuration() -> None:
-    pytest.importorskip("transformers", reason=ZOO)
+    pytest.importorskip("timm", reason=ZOO)
     for short in architectures.TRANSFORMERS:
         module = architectures.make(f"hf:{short}")
         assert sum(p.numel() for p in module.parameters()) < 3_000_000, short
@@ -61,7 +61,7 @@ def test_transformers_makes_every_tiny_configuration() -> None:
 
 @pytest.mark.parametrize("side", ["edgekit", "bare"])
 def test_an_architecture_is_exported_and_judged_both_ways(tmp_path: Path, side: str) -> None:
-    pytest.importorskip("transformers", reason=ZOO)
+    pytest.importorskip("timm", reason=ZOO)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.judged_export", side, "hf:vit"],
         cwd=PROJECT,

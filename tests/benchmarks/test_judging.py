@@ -136,7 +136,7 @@ def test_distance_wants_nan_and_infinity_where_the_original_has_them(value: floa
     wanted = np.array([value, 1.0], np.float32)
     assert distance(wanted, None, wanted)[0] == 0
     for other in (0.0, np.nan, np.inf, -np.inf):
-        if other is not value:
+        if not np.array_equal([other], [value], equal_nan=True):
             answer = np.array([other, 1.0], np.float32)
             error, _, allowed = distance(wanted, None, answer)
             assert error > allowed

@@ -159,9 +159,18 @@ def test_a_plain_file_is_benched_and_says_what_is_not_known(
     assert "made-up values" in out
 
 
-@pytest.mark.parametrize("option", [("--original", "net.py:make"), ("-p", "width=3")])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--original", "net.py:make"),
+        ("-p", "width=3"),
+        ("--task", "features"),
+        ("--pretrained",),
+        ("--weights", "w.safetensors"),
+    ],
+)
 def test_an_original_for_a_plain_file_is_refused(
-    option: tuple[str, str], tiny_onnx: Any, here: Here, capsys: Captured
+    option: tuple[str, ...], tiny_onnx: Any, here: Here, capsys: Captured
 ) -> None:
     assert here("bench", tiny_onnx(), *QUICK, *option) == 2
     assert f"done with {option[0]}" in capsys.readouterr().err

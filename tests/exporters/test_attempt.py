@@ -458,7 +458,7 @@ def test_data_that_does_not_fit_is_told_before_the_export_starts(
     def started(*args: Any, **named: Any) -> None:
         raise AssertionError("the export was started")
 
-    monkeypatch.setattr(strategies, "dynamo", started)
+    monkeypatch.setitem(strategies.WAYS, "dynamo", started)
     with pytest.raises(error, match=sentence):
         attempt_here(nn.Linear(4, 3), (X[:1],), **given)
 

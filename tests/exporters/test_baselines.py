@@ -57,6 +57,35 @@ def test_parameters_replace_those_that_are_remembered(package: Package) -> None:
     )
 
 
+def test_what_is_asked_about_weights_and_task_replaces_what_is_remembered(
+    package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = msgspec.structs.replace(REQUEST, task="features", weights="w.safetensors")
+    records.remember(package, known)
+    (eager,), _ = originals(package, ["eager"])
+    assert eager.call.arguments["request"] == known
+    (eager,), _ = originals(
+        package, ["eager"], task="text-generation", pretrained=True, weights="v.safetensors"
+    )
+    assert eager.call.arguments["request"] == msgspec.structs.replace(
+        known,
+        task="text-generation",
+        pretrained=True,
+        weights=str(tmp_path / "v.safetensors"),  # not beside the remembered target
+    )
+
+
+def test_an_asked_original_has_the_package_s_task_and_kind_of_weights(package: Package) -> None:
+    provenance = msgspec.structs.replace(package.provenance, task="features", pretrained=True)
+    package = msgspec.structs.replace(package, provenance=provenance)
+    (eager,), _ = originals(package, ["eager"], original="hf:tiny")
+    request = eager.call.arguments["request"]
+    assert (request.task, request.pretrained, request.weights) == ("features", True, None)
+    (eager,), _ = originals(package, ["eager"], original="hf:tiny", task="text-generation")
+    assert eager.call.arguments["request"].task == "text-generation"
+
+
 def test_an_asked_original_starts_here_with_the_package_s_parameters_and_seed(
     package: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,10 @@ import ast
 import copy
 import os
 import re
+import sys
 import threading
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from edgekit.errors import ExportError, UsageError
+from edgekit.errors import ExportError, UsageError, WorkerError
 from edgekit.tensors import Dim
 from edgekit.workers import Call, Worker
 from exporters import dimensions, sources
@@ -94,7 +96,11 @@ class _Children:
             self._all.append(worker)
         self._own.exports += 1
         arguments = {"request": request, "options": options, "folder": str(folder)}
-        return worker.call(Call("exporters.attempt:attempt_target", arguments), returns=Attempt)
+        try:
+            return worker.call(Call("exporters.attempt:attempt_target", arguments), returns=Attempt)
+        except WorkerError:
+            self._own.exports = EXPORTS_A_CHILD
+            raise
 
     def close(self) -> None:
         for worker in self._all:
@@ -124,7 +130,7 @@ def outcomes(
         return Outcome(asked, folder, done, None)
 
     selected = [
-        item.callspec.params["case"]
+        str(item.callspec.params["case"])
         for item in request.session.items
         if isinstance(item, pytest.Function)
         and item.originalname == test_a_case_is_right_or_refused.__name__
@@ -136,6 +142,20 @@ def outcomes(
         children.close()
 
 
+@pytest.fixture
+def forgetting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a case's module be made in this process: what it warns of is no matter here."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    for name in sys.modules.keys() - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(CORPUS)):
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("forgetting")
 @pytest.mark.parametrize("case", list(_cases()))
 def test_a_case_is_right_or_refused(case: str, outcomes: Mapping[str, Future[Outcome]]) -> None:
     outcome = outcomes[case].result()
@@ -234,6 +254,7 @@ def _drawn(
     reach: float,
     generator: np.random.Generator,
 ) -> torch.Tensor:
+    drawn: NDArray[Any]
     if example.is_floating_point():
         if limits is not None:
             drawn = generator.uniform(*limits, shape)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -43,6 +44,12 @@ class Pair(NamedTuple):
     right: Tensor
 
 
+@dataclasses.dataclass
+class Fields:
+    hidden: Tensor | None
+    states: tuple[Tensor | None, ...]
+
+
 class ModelOutput(OrderedDict[str, Any]):
     """As transformers has it: a mapping that lacks what is None."""
 
@@ -57,6 +64,8 @@ class ModelOutput(OrderedDict[str, Any]):
         (lambda x: {"logits": x, "none": None}, ["logits"]),
         (lambda x: ModelOutput(last=x, states=(x, x)), ["last", "states.0", "states.1"]),
         (lambda x: Pair(None, x), ["right"]),
+        (lambda x: Fields(x, (x, x)), ["hidden", "states.0", "states.1"]),
+        (lambda x: (x, Fields(None, (x,))), ["output_0", "output_1.states.0"]),
         (lambda x: (x, Pair(x, x)), ["output_0", "output_1.left", "output_1.right"]),
         (lambda x: {"x": x, "y": x}, ["x_out", "y"]),
         (lambda x: {0: x, "b": [x]}, ["0", "b.0"]),
@@ -68,6 +77,34 @@ def test_outputs_are_flattened_to_names(
     original = original_of(Returns(returned))
     assert list(original({"x": X})) == names
     assert original.output_names == names
+
+
+@pytest.mark.parametrize(
+    ("returned", "names"),
+    [
+        (lambda x: x, ()),
+        (lambda x: (x, None, [None, x]), ("output_1", "output_2.0")),
+        (lambda x: {"logits": x, "loss": None}, ("loss",)),
+        (lambda x: Fields(None, (x, None)), ("hidden", "states.1")),
+    ],
+)
+def test_what_is_none_is_dropped_by_name(
+    returned: Callable[[Tensor], Any], names: tuple[str, ...]
+) -> None:
+    original = original_of(Returns(returned))
+    original({"x": X})
+    assert original.dropped == names
+
+
+def test_one_tensor_twice_and_an_input_have_a_name_each() -> None:
+    def returned(x: Tensor) -> dict[str, Tensor]:
+        y = x + 1
+        return {"first": y, "again": y, "x": x}
+
+    answer = original_of(Returns(returned))({"x": X})
+    assert list(answer) == ["first", "again", "x_out"]
+    assert torch.equal(answer["x_out"], X)
+    assert torch.equal(answer["first"], answer["again"])
 
 
 def test_asked_output_names_are_given_in_order_of_return() -> None:
@@ -119,6 +156,52 @@ def test_a_mapping_is_passed_by_keyword_under_the_names_of_forward() -> None:
     assert original.arguments({"picture": X, "factor": X}) == ((), {"scale": X, "image": X})
     answer = original({"factor": torch.tensor([3.0]), "picture": X})
     assert torch.equal(answer["output"], X * 3)
+
+
+class Nested(nn.Module):
+    def forward(self, x: Tensor, states: Any, *, more: Any = None) -> Tensor:
+        scale = 1 if more is None else more["scale"]
+        return (x + states[0] - states[1][0]) * scale
+
+
+def test_containers_of_tensors_are_inputs_with_dotted_names() -> None:
+    example = (X, [X + 1, (X + 2,)])
+    original = Original(Exportable(Nested(), example))
+    assert original.input_names == ["x", "states.0", "states.1.0"]
+    args, kwargs = original.arguments({"x": X, "states.0": X, "states.1.0": X * 0})
+    assert kwargs == {}
+    assert isinstance(args[1], list)
+    assert isinstance(args[1][1], tuple)
+    assert torch.equal(original(original.example)["output"], X - 1)
+    assert original.in_form({"x": 1, "states.0": 2, "states.1.0": 3}) == (1, [2, (3,)])
+
+
+def test_containers_can_be_keywords_and_some_go_by_position() -> None:
+    example = {"x": X, "states": (X, [X]), "more": {"scale": torch.tensor(3.0)}}
+    original = Original(Exportable(Nested(), example, positional=1))
+    assert original.input_names == ["x", "states.0", "states.1.0", "more.scale"]
+    args, kwargs = original.arguments(original.example)
+    assert len(args) == 1
+    assert list(kwargs) == ["states", "more"]
+    assert torch.equal(original(original.example)["output"], X * 3)
+
+
+class Stubborn(nn.Dropout):
+    def train(self, mode: bool = True) -> Any:
+        self.training = True
+        return self
+
+
+def test_a_module_that_was_training_and_parts_that_still_are_can_be_told() -> None:
+    trained = original_of(nn.Sequential(nn.Linear(3, 3), nn.Dropout()))
+    assert trained.was_training
+    assert trained.still_training == ()
+    ready = original_of(nn.Sequential(nn.Linear(3, 3), nn.Dropout()).eval())
+    assert not ready.was_training
+    stubborn = original_of(nn.Sequential(nn.Linear(3, 3), Stubborn()).eval())
+    assert stubborn.was_training
+    assert stubborn.still_training == ("1",)
+    assert original_of(Stubborn()).still_training == ("Stubborn",)
 
 
 def test_a_module_runs_in_evaluation_mode_without_gradients() -> None:

@@ -11,7 +11,15 @@ from edgekit.package.values import Package
 from exporters import records
 from exporters.requests import TargetRequest
 
-REQUEST = TargetRequest("net.py:make", "/somewhere", {"width": "3"}, seed=4)
+REQUEST = TargetRequest(
+    "hf:tiny",
+    "/somewhere",
+    {"width": "3"},
+    seed=4,
+    task="features",
+    pretrained=True,
+    weights="w.safetensors",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +55,8 @@ def test_a_package_that_changed_elsewhere_is_still_the_same_original_s(package: 
         {"source": "other.py:make"},  # a module without weights has the same hash as any other
         {"parameters": {"width": "4"}},
         {"seed": 1},
+        {"task": "text-generation"},
+        {"pretrained": True},
     ],
 )
 def test_nothing_is_recalled_for_other_weights_or_another_maker(

@@ -36,8 +36,19 @@ def test_sizes_are_named_after_the_input_dimensions_that_they_equal(
     assert described(*shape) == tuple(Dim(name, 0) for name in names)
 
 
-def test_sizes_that_the_graph_fixes_stay_fixed() -> None:
-    assert described("batch", 10, 5) == (Dim("batch", 0), 10, 5)
+def test_a_size_that_the_graph_fixes_and_the_original_does_not_is_dynamic() -> None:
+    """torch declares the states of an LSTM as long as the example's."""
+    assert described("batch", 10, 5) == (Dim("batch", 0), Dim("y_1", 0), Dim("time", 0))
+
+
+def test_a_size_that_never_changed_stays_as_the_graph_fixes_it() -> None:
+    output = onnx_ir.val("y", onnx_ir.DataType.FLOAT, [2, 3])
+    model = onnx_ir.Model(onnx_ir.Graph([], [output], nodes=[], name="g"), ir_version=10)
+    outputs = {"y": np.zeros((2, 3), np.float32)}
+    observed = [({"batch": 2}, {"y": (2, 3)}), ({"batch": 5}, {"y": (5, 3)})]
+    (spec,) = output_specs(model, outputs, observed, random=frozenset())
+    assert spec.shape == (Dim("batch", 0), 3)
+    assert output.shape == onnx_ir.Shape(["batch", 3])
 
 
 def test_a_random_output_is_marked() -> None:

@@ -13,9 +13,9 @@ from edgekit.package.values import OutputCloseness, Verification
 from edgekit.tensors import Array, Dim, Feed, Signature, TensorSpec, dtype_named
 from exporters.answers import answers
 from exporters.arrays import to_numpy
+from exporters.bounds import RULE_DOUBLE, RULE_SINGLE
 from exporters.exportable import Exportable
 from exporters.original import Original
-from exporters.bounds import RULE_DOUBLE, RULE_SINGLE
 from exporters.verify import verify
 
 Answers = dict[str, Array]

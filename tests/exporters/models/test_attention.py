@@ -69,12 +69,13 @@ def test_network_takes_any_batch_and_any_number_of_rows(cell: Cell) -> None:
             assert module(torch.rand(batch, time, 28)).shape == (batch, 10)
 
 
+@pytest.mark.timeout(400)  # half a minute of training, more on a busy machine
 def test_attention_reads_the_held_out_digits(top1: Callable[[Exportable], float]) -> None:
     assert top1(attention()) >= 0.965
 
 
 def test_attention_describes_itself() -> None:
-    made = attention()
+    made = attention(epochs=1)
     assert {name: tuple(x.shape) for name, x in made.inputs().items()} == {"rows": (2, 28, 28)}
     assert made.dynamic == {"rows": ("batch:1..64", "time:1..", None)}
     assert made.name == "attention"

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from edgekit.errors import BadValue
+from edgekit.tensors import Case
 from exporters.exportable import Exportable
 from exporters.models.dqn import Dqn, dqn
 from exporters.training import seeded
@@ -18,6 +19,17 @@ Weights = Callable[[nn.Module], dict[str, np.ndarray]]
 @pytest.fixture(scope="module")
 def made() -> Exportable:
     return dqn()
+
+
+@pytest.fixture(scope="module")
+def cases(made: Exportable) -> list[Case]:
+    """Return all that the network is evaluated on: the slow part of this file."""
+    assert made.evaluation is not None
+    return list(made.evaluation())
+
+
+def stacks_of(cases: list[Case]) -> np.ndarray:
+    return np.concatenate([np.asarray(case.feed["frames"]) for case in cases])
 
 
 def convolution(x: np.ndarray, w: dict[str, np.ndarray], name: str, *, stride: int) -> np.ndarray:
@@ -50,36 +62,29 @@ def test_network_follows_its_equations(weights: Weights) -> None:
     np.testing.assert_allclose(q, expected, rtol=1e-9, atol=1e-12)
 
 
-def test_cases_are_labelled_with_the_greedy_action(made: Exportable) -> None:
-    assert made.evaluation is not None
-    cases = list(made.evaluation())
+def test_cases_are_labelled_with_the_greedy_action(made: Exportable, cases: list[Case]) -> None:
     assert len(cases) == 500
-    stacks = torch.from_numpy(np.concatenate([np.asarray(c.feed["frames"]) for c in cases]))
     with torch.no_grad():
-        q = made.module(stacks).numpy()
+        q = made.module(torch.from_numpy(stacks_of(cases))).numpy()
     labels = np.array([case.label for case in cases])
     # Whether the batch is one or all moves the last bits, so equal worths may be told apart.
     np.testing.assert_allclose(q[np.arange(500), labels], q.max(1), rtol=1e-4, atol=1e-5)
 
 
-def test_greedy_actions_differ_from_frame_to_frame(made: Exportable) -> None:
+def test_greedy_actions_differ_from_frame_to_frame(cases: list[Case]) -> None:
     """Else any network would agree with any other, and agreement would say nothing."""
-    assert made.evaluation is not None
-    counts = np.bincount([case.label or 0 for case in made.evaluation()], minlength=6)
+    counts = np.bincount([case.label or 0 for case in cases], minlength=6)
     assert counts.max() < 0.75 * counts.sum()
     assert (counts > 0).sum() >= 4
 
 
-def test_dqn_keeps_calibration_and_evaluation_apart(made: Exportable) -> None:
-    assert made.evaluation is not None
+def test_dqn_keeps_calibration_and_evaluation_apart(made: Exportable, cases: list[Case]) -> None:
     assert made.calibration is not None
-    first, second = (
-        {np.asarray(case.feed["frames"]).tobytes() for case in cases()}
-        for cases in (made.evaluation, made.calibration)
-    )
-    assert len(first) == 500
-    assert len(second) == 128
-    assert not first & second
+    calibration = {stack.tobytes() for stack in stacks_of(list(made.calibration()))}
+    evaluation = {stack.tobytes() for stack in stacks_of(cases)}
+    assert len(calibration) == 128
+    assert len(evaluation) == 500
+    assert not calibration & evaluation
 
 
 def test_dqn_describes_itself(made: Exportable) -> None:

@@ -97,6 +97,7 @@ def test_network_refuses_what_it_cannot_be_made_of() -> None:
         Rnn("gru", num_layers=0)
 
 
+@pytest.mark.timeout(400)  # half a minute of training, more on a busy machine
 def test_rnn_reads_the_held_out_digits(top1: Callable[[Exportable], float]) -> None:
     assert top1(rnn()) >= 0.97
 

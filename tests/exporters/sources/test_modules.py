@@ -11,11 +11,8 @@ import pytest
 import torch
 
 from edgekit.errors import (
-    BadValue,
-    EdgekitError,
     FactoryFailed,
     MissingExtra,
-    NotFound,
     UnknownName,
 )
 from exporters import sources
@@ -132,8 +129,8 @@ def test_classes_of_the_file_can_be_pickled_and_be_dataclasses(
         ("return x, torch.nn.ReLU()", r"returned \(Tensor, ReLU\); expected", None),
         (
             "return torch.nn.ReLU(), (x, 'text')",
-            "net.py:make made what can't be exported: the entry 1 of example cannot be str: expected "
-            "a tensor, or a list, tuple or dict of tensors",
+            "net.py:make made what can't be exported: the entry 1 of example cannot be str: "
+            "expected a tensor, or a list, tuple or dict of tensors",
             None,
         ),
         (
@@ -196,22 +193,6 @@ def test_a_factory_that_is_not_there_names_those_that_are(
         sources.build(request_for(path, "mak"))
 
 
-@pytest.mark.parametrize(
-    ("target", "error", "sentence"),
-    [
-        ("absent.py:make", NotFound, "absent.py does not exist; expected the Python file"),
-        ("net.py", BadValue, "TARGET cannot be net.py: expected a factory in it: net.py:NAME"),
-        ("module:make", BadValue, "expected a module that Python can import in .*no 'module'"),
-        ("cn", UnknownName, "There is no reference model 'cn'.*Did you mean 'cnn'"),
-    ],
-)
-def test_a_target_of_no_known_form_is_refused(
-    target: str, error: type[EdgekitError], sentence: str, tmp_path: Path
-) -> None:
-    with pytest.raises(error, match=sentence):
-        sources.build(TargetRequest(target, str(tmp_path)))
-
-
 def test_a_relative_path_starts_at_the_asked_folder(
     write_file: WriteFile, request_for: RequestFor, tmp_path: Path
 ) -> None:
@@ -246,110 +227,6 @@ def test_the_seed_makes_an_unseeded_factory_the_same_again(
     assert torch.equal(first.example[0], again.example[0])
     other = sources.build(TargetRequest("net.py:make", str(path.parent), seed=1))
     assert other.module.drawn != first.module.drawn
-
-
-# ---- parameters -------------------------------------------------------------------------------
-
-TYPED = """
-    from __future__ import annotations
-    from pathlib import Path
-    from typing import TYPE_CHECKING, Literal, Optional
-
-    def make(width: int, rate: float = 0.5, deep: bool = False, cell: Literal["tanh", "lstm"] =
-             "tanh", size: Optional[int] = 3, note: str | None = "n", plain=4, text="t",
-             unknown=None, file: Path = Path("w.pt")):
-        pass
-"""
-
-
-@pytest.fixture
-def typed(write_file: WriteFile, request_for: RequestFor) -> Callable[..., dict[str, Any]]:
-    namespace: dict[str, Any] = {}
-    path = write_file(TYPED)
-    exec(compile(path.read_text(), path, "exec"), namespace)
-
-    def run(**given: str) -> dict[str, Any]:
-        return sources.typed_parameters(namespace["make"], given, target="net.py:make")
-
-    return run
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "value"),
-    [
-        ("width", "64", 64),
-        ("rate", "1e-3", 1e-3),
-        ("rate", "1", 1.0),
-        ("deep", "true", True),
-        ("deep", "False", False),
-        ("deep", "1", True),
-        ("cell", "lstm", "lstm"),
-        ("size", "7", 7),
-        ("size", "None", None),
-        ("note", "None", None),
-        ("note", "3", "3"),
-        ("plain", "5", 5),
-        ("text", "5", "5"),
-        ("unknown", "5", "5"),
-        ("file", "a/b.pt", Path("a/b.pt")),
-    ],
-)
-def test_parameters_take_the_type_of_annotation_or_default(
-    name: str, text: str, value: Any, typed: Callable[..., dict[str, Any]]
-) -> None:
-    got = typed(**{"width": "1", name: text})[name]
-    assert got == value
-    assert type(got) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ({"width": "wide"}, "the parameter width of net.py:make cannot be 'wide': expected int"),
-        ({"width": "1.5"}, "cannot be '1.5': expected int"),
-        ({"deep": "perhaps"}, "cannot be 'perhaps': expected bool"),
-        ({"cell": "gru"}, r"cannot be 'gru': expected Literal\['tanh', 'lstm'\]"),
-        ({"plain": "x"}, "the parameter plain of net.py:make cannot be 'x': expected int"),
-        ({}, "the parameter width of net.py:make cannot be left out: expected -p width=…"),
-    ],
-)
-def test_a_value_that_a_parameter_cannot_take_is_refused(
-    given: dict[str, str], sentence: str, typed: Callable[..., dict[str, Any]]
-) -> None:
-    with pytest.raises(BadValue, match=sentence) as caught:
-        typed(**({"width": "1"} if given else {}) | given)
-    assert caught.value.exit_code == 2
-
-
-def test_a_parameter_that_is_not_there_names_those_that_are(
-    typed: Callable[..., dict[str, Any]],
-) -> None:
-    with pytest.raises(UnknownName, match=r"'widht' of net\.py:make; there is: width"):
-        typed(width="1", widht="2")
-
-
-def test_what_takes_any_keyword_gets_text() -> None:
-    def make(width: int = 1, *args: int, **more: Any) -> None: ...
-
-    got = sources.typed_parameters(make, {"width": "2", "depth": "3"}, target="t")
-    assert got == {"width": 2, "depth": "3"}
-    assert sources.typed_parameters(make, {}, target="t") == {}
-
-
-def test_an_annotation_that_only_a_type_checker_can_read_leaves_the_default_s_type() -> None:
-    def make(width: NotThere = 3) -> None: ...  # type: ignore[name-defined]  # noqa: F821
-
-    assert sources.typed_parameters(make, {"width": "4"}, target="t") == {"width": 4}
-
-
-@pytest.mark.parametrize("kind", [torch.dtype, list[int] | tuple[int, ...]])
-def test_a_type_that_no_text_gives_is_named(kind: Any) -> None:
-    def make(kind: Any = None) -> None: ...
-
-    make.__annotations__["kind"] = kind
-    with pytest.raises(BadValue, match="the parameter kind of t cannot be 'float16': expected"):
-        sources.typed_parameters(make, {"kind": "float16"}, target="t")
-    assert sources.typed_parameters(make, {}, target="t") == {}
 
 
 def test_a_class_can_be_a_factory(write_file: WriteFile, request_for: RequestFor) -> None:
