@@ -227,5 +227,5 @@ def _in_double(double: Original | None, feed: Mapping[str, Array]) -> dict[str, 
 
 
 def in_one_line(error: BaseException) -> str:
-    """Write an exception of another project's as one line, at most 1,000 characters long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000]
+    """Write an exception of another project's as one line, at most 300 characters long."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

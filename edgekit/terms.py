@@ -37,11 +37,11 @@ GraphLevel = Literal["disabled", "basic", "extended", "layout", "all"]
 Against = Literal["eager", "compiled"]
 """How the PyTorch original runs: as it is, or through `torch.compile`."""
 
-ExportStrategy = Literal["dynamo", "strict", "deferred", "decomposed", "torchscript"]
+ExportStrategy = Literal["dynamo", "decomposed", "strict", "deferred", "torchscript"]
 """The ways to export a module, in the order in which they are tried: torch's dynamo exporter as it
-comes; after a capture by TorchDynamo, which reads the module's Python bytecode; with conditions
-over sizes deferred to run time instead of narrowing a range; with every operator taken apart into
-torch's smallest set and the graph left as it comes; and the TorchScript tracer."""
+comes; with operators taken apart that it translates wrongly or not at all, and nothing optimized;
+after a capture by TorchDynamo, which reads the module's Python bytecode; with conditions over sizes
+deferred to run time instead of narrowing a range; and the TorchScript tracer."""
 
 Strategy = Literal[ExportStrategy, "adopted"]
 """How an ONNX file came to be: a way to export, or adopted from elsewhere as it was."""

@@ -61,6 +61,18 @@ _KNOWN = (
         "Give query, key and value a head's axis, x[:, None], and take it away again.",
     ),
     _Known(
+        "",
+        r"Unsupported attribute type .*SymbolicTensor",
+        "the number of groups of a convolution depends on a size",
+        "Keep that dimension fixed: leave it out of --dynamic.",
+    ),
+    _Known(
+        "",
+        "grouped_mm_fallback",
+        "torch has no translation of its grouped product of experts",
+        "Compute the experts one after another: -p experts_implementation=eager.",
+    ),
+    _Known(
         "TypeError",
         "failed to unpack the object",
         "packed sequences can't be captured, because their lengths are values",
@@ -116,7 +128,8 @@ def failure(error: BaseException, label: str) -> ExportFailed:
 
 def _in_words(kind: str, text: str) -> tuple[str, str]:
     for known in _KNOWN:
-        found = re.search(known.pattern, text, re.DOTALL) if known.kind == kind else None
+        fits = known.kind in ("", kind)
+        found = re.search(known.pattern, text, re.DOTALL) if fits else None
         if found:
             return known.problem.format(*found.groups()), known.workaround
     # TorchDynamo explains itself to its own developers from the second line on.

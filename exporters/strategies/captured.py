@@ -17,6 +17,7 @@ from edgekit.tensors import Dim
 from exporters.explain import failure
 from exporters.original import Original
 from exporters.strategies.conditions import check_dimensions
+from exporters.strategies.decompositions import TABLE
 
 _Shapes = Mapping[str, tuple[int | Dim, ...]]
 
@@ -108,17 +109,17 @@ def decomposed(
     opset: int,
     label: str,
 ) -> onnx_ir.Model:
-    """Export with operators taken apart into torch's smallest set, and the graph left as it comes.
+    """Export with a few operators taken apart, and the graph left as it comes.
 
-    For operators whose translation as a whole is missing or narrow (attention over three
-    dimensions), and where the exporter's own optimizer goes wrong. ONNX Runtime optimizes anyway.
+    For operators whose translation as a whole is missing, narrow or wrong (`decompositions`), and
+    where the exporter's own optimizer goes wrong. ONNX Runtime optimizes anyway.
 
     Raises:
         ExportFailed: torch could not export the module, or not for the whole of a range.
     """
 
     def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
-        program = _program(original, example, dynamic).run_decompositions()
+        program = _program(original, example, dynamic).run_decompositions(TABLE)
         return _of_program(program, original, example, dynamic, opset, optimize=False)
 
     return _converted(run, original, shapes, label)

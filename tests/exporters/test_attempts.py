@@ -76,14 +76,14 @@ def test_the_first_way_that_works_is_taken_and_nothing_is_said(tmp_path: Path) -
 def test_what_was_given_up_is_said_and_leaves_no_file(error: EdgekitError, tmp_path: Path) -> None:
     tried = Tried()
     done = in_turn(
-        tried.run(lambda o: None if o.strategy == "deferred" else error),
+        tried.run(lambda o: None if o.strategy == "strict" else error),
         ExportOptions(),
         tmp_path,
         label="net",
     )
-    assert [way for way, _ in tried] == ["dynamo", "strict", "deferred"]
-    assert [note.partition(" was given up: ")[0] for note in done.notes[:2]] == ["dynamo", "strict"]
-    assert [path.name for path in tmp_path.iterdir()] == ["deferred.onnx"]
+    assert [way for way, _ in tried] == ["dynamo", "decomposed", "strict"]
+    assert [note.partition(" was given up: ")[0] for note in done.notes[:2]] == ["dynamo", "decomposed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["strict.onnx"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_failure_in_every_way_is_one_paragraph_and_a_report(tmp_path: Path) ->
         in_turn(Tried().run(outcome), ExportOptions(), tmp_path, label="net")
     said = str(caught.value)
     assert "net could not be exported to ONNX. dynamo: it won't (at net.py:3)." in said
-    assert "strict, deferred: the same; torchscript: frozen. Thaw it." in said
+    assert "decomposed, strict, deferred: the same; torchscript: frozen. Thaw it." in said
     assert "\n" not in said
     report = Path(caught.value.facts["report"]).read_text()
     assert all(f"=== {way}\n" in report for way in STRATEGIES)

@@ -161,7 +161,8 @@ def test_a_mapping_is_passed_by_keyword_under_the_names_of_forward() -> None:
 class Nested(nn.Module):
     def forward(self, x: Tensor, states: Any, *, more: Any = None) -> Tensor:
         scale = 1 if more is None else more["scale"]
-        return (x + states[0] - states[1][0]) * scale
+        moved: Tensor = x + states[0] - states[1][0]
+        return moved * scale
 
 
 def test_containers_of_tensors_are_inputs_with_dotted_names() -> None:

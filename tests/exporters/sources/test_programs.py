@@ -69,8 +69,8 @@ def test_a_program_brings_its_examples_names_and_sizes(saved: Path) -> None:
 def test_a_program_answers_as_the_module_did(saved: Path) -> None:
     original = Original(build(saved))
     answer = original(original.example)
-    linear = original.module.linear
-    expected = (X @ linear.weight.T + linear.bias + STATES[0]) * 2
+    weights = original.tensors()
+    expected = (X @ weights["linear.weight"].T + weights["linear.bias"] + STATES[0]) * 2
     assert torch.allclose(answer["y"], expected)
     assert torch.equal(answer["state"], STATES[1])
     assert original.dropped == ("none",)
