@@ -27,10 +27,11 @@ def reference_cases(
     sizes: Sequence[Mapping[str, int]],
     seed: int,
 ) -> list[Case]:
-    """Take real and drawn values at the first few sizes, as long as they stay small."""
+    """Take real and drawn values at a few sizes, the example's first, while they stay small."""
     chosen: list[Case] = []
     total = 0
-    for combination in sizes[:REFERENCE_CASES]:
+    # From the end: there all dimensions change together, and the last one alone before that.
+    for combination in [sizes[0], *reversed(sizes[1:])][:REFERENCE_CASES]:
         real = resize(signature, feed, combination)
         for values in (real, drawn(signature, real, seed=seed + 1)):
             case = Case(dict(values), answers(original, values, where=in_words(combination)))
