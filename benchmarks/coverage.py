@@ -68,7 +68,7 @@ def main() -> int:
         parser.error(f"no such architecture: {', '.join(unknown)}; there are {', '.join(names)}")
     conditions = Conditions(versions=versions(), isa=list(machine.describe().isa))
     entries = {} if options.fresh else done_before(conditions, RESULTS / f"{NAME}.json")
-    wanted = options.only or [name for name in names if name not in entries]
+    wanted = options.only or [name for name in names if not finished(entries.get(name))]
     print(f"{len(wanted)} architectures to do, {len(entries)} done before", file=sys.stderr)
     threads = max(1, machine.threads_available() // options.jobs)
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -162,6 +162,11 @@ def done_before(conditions: Conditions, path: Path) -> dict[str, Entry]:
         print(f"{path} cannot be read and is written anew: {error}", file=sys.stderr)
         return {}
     return before.entries if before.conditions == conditions else {}
+
+
+def finished(entry: Entry | None) -> bool:
+    """Tell whether there is nothing to do again: an export that died says nothing of itself."""
+    return entry is not None and "died" not in (entry.edgekit.outcome, entry.bare.outcome)
 
 
 def in_words(entry: Entry) -> str:

@@ -24,7 +24,7 @@ from benchmarks.paired import RESULTS, write_result
 from edgekit import machine
 from edgekit.measure import statistics
 from edgekit.measure.bench import Candidate, Plan, time_candidates
-from edgekit.measure.packages import open_subject, variant_call
+from edgekit.measure.subjects import open_subject, variant_call
 from edgekit.metrics import Estimate
 from edgekit.package.values import SessionChoice
 from edgekit.terms import GraphLevel

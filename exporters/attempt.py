@@ -35,7 +35,7 @@ from exporters.opening import opened
 from exporters.original import Original
 from exporters.preprocessing import with_preprocessing
 from exporters.recording import answered, reference_cases, write_assets, write_cases
-from exporters.requests import Attempt, ExportOptions, ModuleRequest, TargetRequest
+from exporters.requests import PIXELS, Attempt, ExportOptions, ModuleRequest, TargetRequest
 from exporters.signatures import output_specs
 from exporters.sizes import in_words, sizes_to_try
 from exporters.steadiness import pristine, steady_answers
@@ -101,7 +101,7 @@ def attempt(
     suffix = ""
     if options.with_preprocessing:
         exportable = with_preprocessing(exportable)
-        original, suffix = Original(exportable), "-uint8"
+        original, suffix = Original(exportable), PIXELS
     feed = {key: to_numpy(tensor) for key, tensor in original.example.items()}
     inputs = _input_specs(original, exportable, options, feed)
     signature = Signature(inputs, ())
@@ -124,8 +124,8 @@ def attempt(
     model = convert(
         options.strategy,
         source,
-        _at_least_two(signature, feed),
-        {spec.name: spec.shape for spec in inputs},
+        example=_at_least_two(signature, feed),
+        shapes={spec.name: spec.shape for spec in inputs},
         opset=options.opset,
         label=name,
         unrolled=options.unrolled,

@@ -19,7 +19,7 @@ from edgekit.package.values import Package
 from edgekit.terms import Against, Task
 from edgekit.workers import Call
 from exporters import records
-from exporters.requests import TargetRequest
+from exporters.requests import PIXELS, TargetRequest
 
 _LABELS: dict[Against, tuple[str, str]] = {
     "eager": ("PyTorch eager", "exporters.original:open_eager"),
@@ -31,6 +31,7 @@ def originals(
     package: Package,
     against: Sequence[Against],
     *,
+    graph: str | None = None,
     original: str | None = None,
     parameters: Mapping[str, str] | None = None,
     task: Task | None = None,
@@ -43,6 +44,8 @@ def originals(
     Args:
         package: what the original must match: its weights' hash and its recorded answers.
         against: the ways to run it, the one to compare with first.
+        graph: the graph whose function the original must have; by default the first. Where pixels
+            go into it, the original has the steps from pixels to its input in PyTorch.
         original: the TARGET that makes it; by default what the exporting user's cache remembers.
         parameters: its factory's parameters; by default those that it was exported with.
         task: what a transformers checkpoint is for; by default what it was exported for.
@@ -59,10 +62,12 @@ def originals(
         request = _request(package, original, parameters, task, pretrained, weights)
     except OriginalUnavailable as error:
         return [], [LeftOut(_LABELS[way][0], str(error)) for way in against]
-    variant = package.variants[0]
+    chosen = next(g for g in package.graphs if graph in (None, g.name))
+    variant = next(v for v in package.variants if v.graph == chosen.name)
+    pixels = chosen.name.endswith(PIXELS)
     arguments = {
-        "request": request,
-        "signature": package.graphs[0].signature,
+        "request": msgspec.structs.replace(request, with_preprocessing=pixels),
+        "signature": chosen.signature,
         "weights_sha256": package.provenance.weights_sha256,
         "threads": threads or machine.threads_available(),
     }

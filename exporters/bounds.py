@@ -47,7 +47,7 @@ class Errors:
 
 
 def bound_of(
-    array: Array, exact: Array | None, tolerance: float | None, errors: Errors
+    array: Array, exact: Array | None, *, tolerance: float | None, errors: Errors
 ) -> tuple[Array, Array | float, Tolerance]:
     """Choose what to compare with, and how far each element may be from it.
 

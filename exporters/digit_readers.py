@@ -42,9 +42,9 @@ def digit_reader(
     training.learn(
         module,
         name,
-        data.train_images,
-        data.train_labels,
-        course,
+        images=data.train_images,
+        labels=data.train_labels,
+        course=course,
         form=form,
         data=f"{len(data.train_labels):,} digits",
     )

@@ -20,6 +20,7 @@ from exporters import sources
 from exporters.arrays import to_numpy, to_torch
 from exporters.exportable import Exportable
 from exporters.nesting import leaves, rebuilt
+from exporters.preprocessing import with_preprocessing
 from exporters.requests import TargetRequest
 
 _PRECISIONS = {
@@ -278,7 +279,8 @@ def open_compiled(
 
 def _original(request: TargetRequest, weights_sha256: str, threads: int) -> Original:
     torch.set_num_threads(threads)
-    original = Original(sources.build(request))
+    exportable = sources.build(request)
+    original = Original(exportable)
     found = original.weights_sha256()
     if found != weights_sha256:
         raise OriginalUnavailable(
@@ -286,7 +288,7 @@ def _original(request: TargetRequest, weights_sha256: str, threads: int) -> Orig
             f"than the package was exported from ({weights_sha256[:12]}); export it again, or "
             "load fixed weights in the factory"
         )
-    return original
+    return Original(with_preprocessing(exportable)) if request.with_preprocessing else original
 
 
 def _runner(

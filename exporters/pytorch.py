@@ -206,7 +206,9 @@ def _refuse_impossible(*, opset: int, tolerance: float | None, seed: int) -> Non
 def _refuse_without_torch(target: str) -> None:
     """Name every extra that a TARGET needs, before a worker would name the first import to fail."""
     if importlib.util.find_spec("torch") is None:
-        extra = "export,models" if target in models.names() else "export"
+        form = target.partition(":")[0]
+        beside = "models" if target in models.names() else form if form in ("timm", "hf") else ""
+        extra = f"export,{beside}" if beside else "export"
         raise MissingExtra(module="torch", extra=extra, what=f"The export of {target}")
 
 

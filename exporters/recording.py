@@ -88,7 +88,7 @@ def write_assets(folder: Path, exportable: Exportable) -> tuple[Asset, ...]:
         asset = Asset("preprocessing", "preprocessing", "preprocessing.txt")
         contents.append((asset, (exportable.preprocessing + "\n").encode()))
     for file, content in exportable.tokenizer.items():
-        contents.append((Asset(Path(file).stem, "tokenizer", file), content))
+        contents.append((Asset(file, "tokenizer", file), content))
     for asset, content in contents:
         (folder / asset.file).write_bytes(content)
     return tuple(asset for asset, _ in contents)

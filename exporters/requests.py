@@ -8,6 +8,9 @@ from edgekit.package.values import Asset, CaseFile, GraphFacts, OutputCloseness,
 from edgekit.tensors import Signature
 from edgekit.terms import ExportStrategy, Metric, Task
 
+PIXELS = "-uint8"
+"""What is behind the name of a graph, a variant and their files where pixels go in."""
+
 
 class TargetRequest(msgspec.Struct, frozen=True):
     """Which original to make: a TARGET, its factory's parameters as text, and the random seed.

@@ -95,7 +95,7 @@ def _difference(again: Array | None, before: Array) -> str:
         return "it is there and then it isn't"
     if again.shape != before.shape:
         return f"its shape is {list(before.shape)} and then {list(again.shape)}"
-    _, bound, _ = bound_of(before, None, None, Errors())
+    _, bound, _ = bound_of(before, None, tolerance=None, errors=Errors())
     mismatch = within(again, before, absolute=bound, relative=0.0)
     return "" if mismatch is None else str(mismatch)
 

@@ -73,8 +73,8 @@ def train(
     module: nn.Module,
     images: NDArray[Any],
     labels: NDArray[np.int64],
-    course: Course,
     *,
+    course: Course,
     form: Form | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -150,10 +150,10 @@ def _moved(padded: Tensor, shift: int) -> Tensor:
 def learn(
     module: nn.Module,
     name: str,
+    *,
     images: NDArray[Any],
     labels: NDArray[np.int64],
     course: Course,
-    *,
     form: Form | None = None,
     data: str,
 ) -> None:
@@ -182,7 +182,7 @@ def learn(
         )
 
     def make() -> Mapping[str, Tensor]:
-        train(module, images, labels, course, form=form, progress=report)
+        train(module, images, labels, course=course, form=form, progress=report)
         return module.state_dict()
 
     module.load_state_dict(cached_weights(name, recipe, make))

@@ -176,7 +176,9 @@ class _Comparison:
                 exact = None
             self._all_in_double &= exact is not None or array.dtype.kind in "biu"
             errors = self._errors.setdefault(output, Errors()) if measured else Errors()
-            reference, bound, told = bound_of(array, exact, self._tolerance, errors)
+            reference, bound, told = bound_of(
+                array, exact, tolerance=self._tolerance, errors=errors
+            )
             _hold(output, where, got[output], reference, bound)
             if measured:
                 self._worst.setdefault(output, _Worst()).add(

@@ -24,6 +24,8 @@ BY_USERS, BETWEEN_ROOMS = 2, 3
 # Functions that take more, each with its reason.
 MORE_POSITIONAL = {
     "exporters/pytorch.py:export": "module, example inputs, output: the order of torch.onnx.export",
+    "exporters/strategies/decompositions.py:attention": "the order of torch's operator",
+    "exporters/strategies/decompositions.py:subtracted_from": "the order of torch's operator",
 }
 
 
@@ -125,6 +127,7 @@ def with_optional_positional(found: list[Definition]) -> list[str]:
         for one, arguments in callables(found)
         if arguments.defaults
         and one.where not in MORE_POSITIONAL
+        and not (one.is_method and one.node.name == "forward")
         and len(arguments.posonlyargs) + len(arguments.args) - one.is_method > BY_USERS
     ]
 

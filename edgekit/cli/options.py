@@ -81,7 +81,7 @@ def source_options(function: F) -> F:
             "--task",
             type=click.Choice(members(Task)),
             metavar="TASK",
-            help="What an hf: checkpoint is for.  [default: what it was saved as]",
+            help="What an hf: checkpoint is for; left out, what it was saved as.",
         ),
     ):
         function = option(function)

@@ -57,7 +57,9 @@ class _Answers(Protocol):
     def named(self, answer: Any) -> dict[str, Array]: ...
 
 
-def check_cases(model: _Answers, folder: Path, package: Package, variant: Variant) -> CheckReport:
+def check_cases(
+    model: _Answers, folder: Path, *, package: Package, variant: Variant
+) -> CheckReport:
     """Run every reference case of a variant's graph through `model`, which is that variant.
 
     Raises:

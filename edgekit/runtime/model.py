@@ -141,7 +141,7 @@ class Model:
                 asked=f"{self.name}, which has no recorded answers",
                 expected="a model package with reference cases",
             )
-        return check_cases(self, folder, package, variant)
+        return check_cases(self, folder, package=package, variant=variant)
 
     def explain(self) -> Explanation:
         """Say which variant runs, how, and why it was chosen."""

@@ -43,7 +43,7 @@ class Inputs:
     notes: list[str] = field(default_factory=list)
 
     def add(
-        self, name: str, tensor: Tensor, axes: Axes, within: tuple[float, float] | None
+        self, name: str, tensor: Tensor, *, axes: Axes, within: tuple[float, float] | None
     ) -> None:
         self.example[name] = tensor
         self.dynamic[name] = axes
@@ -104,15 +104,15 @@ def _add_text(
         mask = torch.ones_like(tokens)
         mask[1, tokens.shape[1] // 2 + 1 :] = 0
     axes: Axes = [BATCH, f"sequence:1..{longest or ''}"]
-    made.add("input_ids", tokens, axes, (0, vocabulary - 1))
+    made.add("input_ids", tokens, axes=axes, within=(0, vocabulary - 1))
     if "attention_mask" in accepted:
-        made.add("attention_mask", mask, axes, (0, 1))
+        made.add("attention_mask", mask, axes=axes, within=(0, 1))
     kinds = getattr(config, "type_vocab_size", None)
     if "token_type_ids" in accepted and (
         kinds > 1 if kinds is not None else "token_type_ids" in tokenized
     ):
         types = tokenized.get("token_type_ids", torch.zeros_like(tokens))
-        made.add("token_type_ids", types, axes, (0, (kinds or 2) - 1))
+        made.add("token_type_ids", types, axes=axes, within=(0, (kinds or 2) - 1))
 
 
 def _tokenized(
@@ -193,10 +193,10 @@ def _add_images(
     normalization = normalization_of(checkpoint)
     axes: Axes = [batch, None, None, None]
     if normalization is None or _other_channels(normalization, size[0]):
-        made.add("pixel_values", torch.rand(2, *size) * 2 - 1, axes, None)
+        made.add("pixel_values", torch.rand(2, *size) * 2 - 1, axes=axes, within=None)
     else:
         images = example_images(normalization, size)
-        made.add("pixel_values", images, axes, pixel_range(normalization))
+        made.add("pixel_values", images, axes=axes, within=pixel_range(normalization))
 
 
 def _other_channels(normalization: Normalization, channels: int) -> bool:
@@ -218,8 +218,8 @@ def _add_sound(
         made.add(
             "input_values",
             torch.randn(2, config.max_length, config.num_mel_bins),
-            [BATCH, None, None],
-            None,
+            axes=[BATCH, None, None],
+            within=None,
         )
         return
     fewest = 1
@@ -229,8 +229,8 @@ def _add_sound(
     made.add(
         "input_values",
         torch.randn(2, max(_SAMPLES, shortest)),
-        [BATCH, f"samples:{shortest}.."],
-        None,
+        axes=[BATCH, f"samples:{shortest}.."],
+        within=None,
     )
 
 
@@ -247,7 +247,10 @@ def _add_spectrograms(
     config = model.config
     frames = 2 * getattr(config, "max_source_positions", 1500)
     made.add(
-        "input_features", torch.randn(2, config.num_mel_bins, frames), [BATCH, None, None], None
+        "input_features",
+        torch.randn(2, config.num_mel_bins, frames),
+        axes=[BATCH, None, None],
+        within=None,
     )
 
 
@@ -261,4 +264,4 @@ def _add_answer_so_far(made: Inputs, model: Any) -> None:
     if start is not None and start < vocabulary:
         tokens[:, 0] = start
     axes: Axes = [BATCH, f"answer:1..{longest or ''}"]
-    made.add("decoder_input_ids", tokens, axes, (0, vocabulary - 1))
+    made.add("decoder_input_ids", tokens, axes=axes, within=(0, vocabulary - 1))

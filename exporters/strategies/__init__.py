@@ -43,9 +43,9 @@ IN_WORDS: dict[ExportStrategy, str] = {
 def convert(
     strategy: ExportStrategy,
     original: Original,
+    *,
     example: Mapping[str, torch.Tensor],
     shapes: Shapes,
-    *,
     opset: int,
     label: str,
     unrolled: bool = False,

@@ -57,6 +57,14 @@ def test_run_goes_on_under_the_same_versions_alone(tmp_path: Path) -> None:
     assert coverage.done_before(CONDITIONS, path) == {}
 
 
+def test_run_does_again_what_died() -> None:
+    died = Judged("died", problem="exit code 1")
+    assert coverage.finished(Entry(edgekit=RIGHT, bare=RIGHT))
+    assert not coverage.finished(Entry(edgekit=died, bare=RIGHT))
+    assert not coverage.finished(Entry(edgekit=RIGHT, bare=died))
+    assert not coverage.finished(None)
+
+
 def test_pins_are_those_of_the_zoo() -> None:
     pins = coverage.pins((PROJECT / "constraints-zoo.txt").read_text(encoding="utf-8"))
     assert set(coverage.DECIDING) <= set(pins)

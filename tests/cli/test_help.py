@@ -88,6 +88,8 @@ def test_the_defaults_of_check_are_those_of_load() -> None:
     assert said.keys() == {"variant", "provider", "threads", "idle"}
     assert said.pop("threads") == "all"
     assert library["threads"] is None
+    # load takes one variant, and check every one.
+    assert said.pop("variant") == "every one"
     assert said == {name: str(library[name]) for name in said}
 
 
@@ -111,4 +113,8 @@ def test_the_defaults_of_export_are_those_of_export_target() -> None:
     library = defaults(export_target)
     said = stated("export")
     assert said.pop("output") == "./NAME.edgekit"
+    for name, words in (("strategy", "each in turn"), ("task", "the checkpoint's own")):
+        if name in said:
+            assert said.pop(name) == words
+            assert library[name] is None
     assert said == {name: f"{library[name]:g}" for name in ("opset", "seed", "time_limit_s")}

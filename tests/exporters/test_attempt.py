@@ -346,10 +346,15 @@ def test_a_recurrent_module_traced_is_one_operator_at_every_length(
 def test_the_dynamo_exporter_leaves_an_rnn_to_the_one_that_keeps_it_whole(
     attempt_here: AttemptHere,
 ) -> None:
-    module = Calls(lambda x: x)
-    module.cell = nn.RNN(4, 6)
-    run = module.run
-    module.run = lambda x: module.cell(run(x))[0]
+    class First(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.RNN(4, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.select(self.cell(x)[0], 0, 0)
+
+    module = First()
     with pytest.raises(UnrolledLoop, match="instead of ONNX's operator RNN"):
         attempt_here(module, (X,))
     made = attempt_here(module, (X,), options={"unrolled": True})

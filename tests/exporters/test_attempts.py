@@ -82,7 +82,10 @@ def test_what_was_given_up_is_said_and_leaves_no_file(error: EdgekitError, tmp_p
         label="net",
     )
     assert [way for way, _ in tried] == ["dynamo", "decomposed", "strict"]
-    assert [note.partition(" was given up: ")[0] for note in done.notes[:2]] == ["dynamo", "decomposed"]
+    assert [note.partition(" was given up: ")[0] for note in done.notes[:2]] == [
+        "dynamo",
+        "decomposed",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["strict.onnx"]
 
 

@@ -46,13 +46,13 @@ EXPORTS_A_CHILD = 12
 
 _EXPECTED = tomllib.loads((CORPUS / "expected.toml").read_text())
 QUICK = {f"{file}.{name}" for file, names in _EXPECTED["quick"].items() for name in names}
-REFUSED, GAPS, RANDOM = (
+REFUSED, GAPS, RANDOM, OPEN = (
     {
         f"{file}.{name}": what
         for file, told in _EXPECTED[kind].items()
         for name, what in told.items()
     }
-    for kind in ("refused", "gaps", "random")
+    for kind in ("refused", "gaps", "random", "open")
 )
 
 
@@ -62,11 +62,14 @@ def _cases() -> Iterator[Any]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 known.append(f"{path.stem}.{node.name}")
-    assert {*REFUSED, *GAPS, *RANDOM, *QUICK} <= {*known}, "a case that isn't there"
+    assert {*REFUSED, *GAPS, *RANDOM, *OPEN, *QUICK} <= {*known}, "a case that isn't there"
     for name in known:
-        runs = ALL or name in QUICK
-        reason = "EDGEKIT_CORPUS=all runs the whole corpus"
-        yield pytest.param(name, marks=() if runs else pytest.mark.skip(reason=reason))
+        marks = []
+        if name in OPEN:
+            marks.append(pytest.mark.xfail(reason=OPEN[name], strict=True))
+        if not ALL and name not in QUICK:
+            marks.append(pytest.mark.skip(reason="EDGEKIT_CORPUS=all runs the whole corpus"))
+        yield pytest.param(name, marks=marks)
 
 
 @dataclass(frozen=True)
@@ -276,5 +279,7 @@ def _difference(got: NDArray[Any], expected: NDArray[Any], *, by_value: bool) ->
     coarse = 2e-2 if expected.dtype == np.float16 else 2e-3
     finite = expected[np.isfinite(expected)].astype(np.float64)
     largest = float(np.abs(finite).max()) if finite.size else 0.0
-    near = np.isclose(got, expected, rtol=coarse, atol=coarse * 0.1 * largest, equal_nan=True)
+    # What underflows in one of two orders of summing is no difference.
+    absolute = coarse * 0.1 * max(largest, 1e-3)
+    near = np.isclose(got, expected, rtol=coarse, atol=absolute, equal_nan=True)
     return "" if near.all() else f"{got[~near][:3]} for {expected[~near][:3]}"

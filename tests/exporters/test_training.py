@@ -41,7 +41,7 @@ def trained(*, seed: int = 0, **settings: Any) -> dict[str, Tensor]:
         module = Tiny()
     progress = settings.pop("progress", None)
     settings = {"epochs": 3, "batch": 16, "lr": 0.02, "shift": 1, **settings}
-    training.train(module, INK, SIDES, Course(seed=seed, **settings), progress=progress)
+    training.train(module, INK, SIDES, course=Course(seed=seed, **settings), progress=progress)
     return module.state_dict()
 
 
@@ -79,7 +79,7 @@ def test_train_keeps_the_callers_random_state() -> None:
 def test_train_learns_and_ends_in_eval_mode() -> None:
     with training.seeded(7):
         module = Tiny()
-    training.train(module, INK, SIDES, Course(epochs=15, batch=8, lr=0.02, shift=1))
+    training.train(module, INK, SIDES, course=Course(epochs=15, batch=8, lr=0.02, shift=1))
     assert not module.training
     with torch.no_grad():
         assert (module(torch.tensor(INK)).argmax(1).numpy() == SIDES).all()
@@ -111,7 +111,9 @@ def test_train_shifts_by_no_more_than_asked() -> None:
     dots = np.zeros((200, 7, 7), np.float32)
     dots[:, 3, 3] = 1
     module = Watch()
-    training.train(module, dots, np.zeros(200, np.int64), Course(epochs=2, batch=50, shift=2))
+    training.train(
+        module, dots, np.zeros(200, np.int64), course=Course(epochs=2, batch=50, shift=2)
+    )
     assert module.seen == {(row, column) for row in range(-2, 3) for column in range(-2, 3)}
 
 
@@ -155,7 +157,7 @@ def test_train_forms_inputs_of_what_it_has_moved() -> None:
         module,
         images,
         np.zeros(8, np.int64),
-        Course(epochs=1, batch=8, shift=1),
+        course=Course(epochs=1, batch=8, shift=1),
         form=lambda moved: {
             "rows": moved.astype(np.float32),
             "ink": moved.sum((1, 2), dtype=np.float32)[:, None],
@@ -202,7 +204,9 @@ def learnt(**changed: Any) -> dict[str, Tensor]:
     images = changed.pop("images", INK)
     form = changed.pop("form", None)
     course = Course(**{"epochs": 1, "batch": 20, **changed})
-    training.learn(module, "tiny", images, SIDES, course, form=form, data="sides")
+    training.learn(
+        module, "tiny", images=images, labels=SIDES, course=course, form=form, data="sides"
+    )
     assert not module.training
     return module.state_dict()
 

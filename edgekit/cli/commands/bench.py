@@ -58,6 +58,14 @@ Examples:
     help="Fresh processes of each.  [default: 5]",
 )
 @click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME",
+    help="Time this variant; repeat for more.  [default: all that take the same inputs as the "
+    "first]",
+)
+@click.option(
     "--rounds",
     type=click.IntRange(min=1),
     metavar="N",
@@ -92,6 +100,7 @@ def command(
     pretrained: bool,
     weights: Path | None,
     batches: tuple[int, ...],
+    variants: tuple[str, ...],
     starts: int | None,
     rounds: int | None,
     wall_s: float | None,
@@ -131,7 +140,7 @@ def command(
     refuse_unusable(choice.provider)
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:
-        subjects = [open_subject(path, wall_s=plan.wall_s) for path in packages]
+        subjects = [open_subject(path, variants=variants, wall_s=plan.wall_s) for path in packages]
         for rows in batches:
             refuse_batch(subjects[0], rows)
         originals, left_out = _originals(subjects[0], ways, asked, threads)
@@ -195,7 +204,8 @@ def _originals(
 
     if "parameters" in asked:
         asked = {**asked, "parameters": named_parameters(asked["parameters"])}
-    return originals(subject.package, ways, threads=threads, **asked)
+    graph = subject.graph.name if subject.graph is not None else None
+    return originals(subject.package, ways, graph=graph, threads=threads, **asked)
 
 
 def _verdict(reports: list[BenchReport], parsed: list[Gate]) -> int:

@@ -49,20 +49,6 @@ def changes_at_the_fourth_call() -> Exportable:
     return Exportable(Saturates(), (torch.randn(3, 5),), dynamic=ROWS)
 
 
-class Late(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return x if self.calls < 500 else -x
-
-
-def changes_at_the_500th_call() -> Exportable:
-    return Exportable(Late(), (torch.randn(3, 5),), dynamic=ROWS)
-
-
 class PythonCounter(nn.Module):
     def __init__(self) -> None:
         super().__init__()
