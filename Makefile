@@ -39,7 +39,7 @@ test: $(DEV) ## run the tests
 	$(BIN)/python -m pytest
 
 zoo: $(ZOO) ## run the exporter's tests beside timm and transformers, in an environment of its own
-	$(BIN_ZOO)/python -m pytest tests/exporters
+	EDGEKIT_CORPUS=all $(BIN_ZOO)/python -m pytest tests/exporters
 
 lint: $(DEV) ## check format, style and types
 	$(BIN)/ruff format --check

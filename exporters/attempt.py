@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from edgekit.errors import EdgekitError, FactoryFailed
+from edgekit.errors import EdgekitError, FactoryFailed, VerificationFailed
 from edgekit.graph.summary import summarize
 from edgekit.tensors import (
     Feed,
@@ -41,6 +41,7 @@ from exporters.sizes import in_words, sizes_to_try
 from exporters.steadiness import pristine, steady_answers
 from exporters.strategies import IN_WORDS, convert
 from exporters.strategies.conditions import recurrent_operators
+from exporters.strategies.randomness import drawn_outputs
 from exporters.strategies.saving import save
 from exporters.verify import torch_versions, verify
 
@@ -130,6 +131,9 @@ def attempt(
         label=name,
         unrolled=options.unrolled,
     )
+    drawn = drawn_outputs(model)
+    _refuse_frozen(random - drawn)
+    random |= drawn
     signature = Signature(inputs, output_specs(model, outputs, observed, random=random))
     file = f"{original.precision}{suffix}.onnx"
     beside = save(model, folder / file, name=name, external_data=options.external_data)
@@ -221,6 +225,16 @@ def _refuse_other_outputs(
                 problem=f"returns {len(first)} outputs at {in_words(observed[0][0])} and "
                 f"{len(shapes)} at {in_words(sizes)}; a model has the same outputs at every size",
             )
+
+
+def _refuse_frozen(outputs: frozenset[str]) -> None:
+    if outputs:
+        raise VerificationFailed(
+            output=", ".join(sorted(outputs)),
+            sizes="every size",
+            problem="the original draws it at random and the exported model answers the same at "
+            "every call",
+        )
 
 
 def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:

@@ -45,8 +45,6 @@ _KNOWN = (
         "DispatchError",
         r"No ONNX function found for <OpOverload\(op='([\w.]+)'",
         "torch has no translation of {} into ONNX",
-        "Write it with other operators: a median or a quantile with sort, x[mask] for a "
-        "masked_select, products as exp of sums of log, distances as a norm of differences.",
     ),
     _Known(
         "UnsupportedOperatorError",
@@ -112,6 +110,18 @@ _KNOWN = (
 )
 
 
+_INSTEAD = {
+    "_cdist_forward": "Take the norm of x[:, None] - y[None].",
+    "kthvalue": "Take it from a sort or a topk.",
+    "masked_select": "Write x[mask].",
+    "median": "Take it from a sort.",
+    "mode": "Count with a comparison of all pairs, or leave it to the app.",
+    "prod": "Take the exp of a sum of logarithms, with the signs apart.",
+    "searchsorted": "Count with a comparison: (sorted[None] < x[:, None]).sum(-1).",
+}
+"""What to write for an operator that has no translation, by its name."""
+
+
 def failure(error: BaseException, label: str) -> ExportFailed:
     """Find the first cause, what it means, and the line of the user's code that torch blames."""
     cause = first_cause(error)
@@ -131,7 +141,9 @@ def _in_words(kind: str, text: str) -> tuple[str, str]:
         fits = known.kind in ("", kind)
         found = re.search(known.pattern, text, re.DOTALL) if fits else None
         if found:
-            return known.problem.format(*found.groups()), known.workaround
+            operator = found[1].rpartition(".")[2] if found.groups() else ""
+            workaround = known.workaround or _INSTEAD.get(operator, "")
+            return known.problem.format(*found.groups()), workaround
     # TorchDynamo explains itself to its own developers from the second line on.
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     kept = lines[: 1 if kind == "Unsupported" else 2]

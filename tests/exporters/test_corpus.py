@@ -46,13 +46,13 @@ EXPORTS_A_CHILD = 12
 
 _EXPECTED = tomllib.loads((CORPUS / "expected.toml").read_text())
 QUICK = {f"{file}.{name}" for file, names in _EXPECTED["quick"].items() for name in names}
-REFUSED, GAPS, RANDOM, OPEN = (
+REFUSED, GAPS, RANDOM = (
     {
         f"{file}.{name}": what
         for file, told in _EXPECTED[kind].items()
         for name, what in told.items()
     }
-    for kind in ("refused", "gaps", "random", "open")
+    for kind in ("refused", "gaps", "random")
 )
 
 
@@ -62,11 +62,9 @@ def _cases() -> Iterator[Any]:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
                 known.append(f"{path.stem}.{node.name}")
-    assert {*REFUSED, *GAPS, *RANDOM, *OPEN, *QUICK} <= {*known}, "a case that isn't there"
+    assert {*REFUSED, *GAPS, *RANDOM, *QUICK} <= {*known}, "a case that isn't there"
     for name in known:
         marks = []
-        if name in OPEN:
-            marks.append(pytest.mark.xfail(reason=OPEN[name], strict=True))
         if not ALL and name not in QUICK:
             marks.append(pytest.mark.skip(reason="EDGEKIT_CORPUS=all runs the whole corpus"))
         yield pytest.param(name, marks=marks)
