@@ -226,7 +226,7 @@ TRANSFORMERS: dict[str, Tiny] = {
     ),
     "nystromformer": Tiny(
         "NystromformerForSequenceClassification",
-        {**_TEXT, "num_landmarks": 4, "segment_means_seq_len": 16},
+        {**_TEXT, "num_landmarks": 8, "segment_means_seq_len": 8},
     ),
     "canine": Tiny(
         "CanineForSequenceClassification",

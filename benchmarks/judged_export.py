@@ -8,6 +8,7 @@ Prints a `Judged` as JSON.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import tempfile
 import time
@@ -158,9 +159,10 @@ def _judged(
 
 
 def _refused(error: BaseException, started: float, folder: Path) -> Judged:
-    """Keep the sentence, without the folder's name, which is another in every run."""
+    """Keep the sentence, without names of folders that are others in every run."""
     ours = isinstance(error, EdgekitError)
     sentence = " ".join(str(error).split()) if ours else in_one_line(error)
+    sentence = re.sub(r" The full report is in \S+", "", sentence)
     return Judged(
         "refused",
         seconds=time.perf_counter() - started,

@@ -37,7 +37,7 @@ from exporters.preprocessing import with_preprocessing
 from exporters.recording import answered, reference_cases, write_assets, write_cases
 from exporters.requests import PIXELS, Attempt, ExportOptions, ModuleRequest, TargetRequest
 from exporters.signatures import output_specs
-from exporters.sizes import in_words, sizes_to_try
+from exporters.sizes import count_elements, in_words, is_large, sizes_to_try
 from exporters.steadiness import pristine, steady_answers
 from exporters.strategies import IN_WORDS, convert
 from exporters.strategies.conditions import recurrent_operators
@@ -108,13 +108,17 @@ def attempt(
     signature = Signature(inputs, ())
     data = data_of(exportable, signature)
     uncalled = pristine(original)
-    outputs, random = steady_answers(original, signature, feed, label=name, seed=seed)
+    outputs, random, draws = steady_answers(original, signature, feed, label=name, seed=seed)
     sizes, notes = sizes_to_try(
         dynamic_dims(signature),
         dim_sizes(signature, feed),
-        elements=sum(array.size for array in feed.values()),
+        elements=count_elements(feed),
     )
-    observed = [(each, _shapes_at(original, signature, feed, each)) for each in sizes]
+    observed = [
+        (each, _shapes_at(original, signature, feed, each))
+        for each in sizes
+        if not is_large(resize(signature, feed, each), feed)
+    ]
     _refuse_other_outputs(name, observed)
 
     source = original
@@ -133,7 +137,7 @@ def attempt(
     )
     drawn = drawn_outputs(model)
     _refuse_frozen(random - drawn)
-    random |= drawn
+    random |= drawn if draws else frozenset()
     signature = Signature(inputs, output_specs(model, outputs, observed, random=random))
     file = f"{original.precision}{suffix}.onnx"
     beside = save(model, folder / file, name=name, external_data=options.external_data)

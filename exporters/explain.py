@@ -42,6 +42,18 @@ _KNOWN = (
         "`if not torch.compiler.is_compiling():`.",
     ),
     _Known(
+        "",
+        r"Unsupported attribute type .*SymbolicTensor",
+        "the number of groups of a convolution depends on a size",
+        "Keep that dimension fixed: leave it out of --dynamic.",
+    ),
+    _Known(
+        "",
+        "grouped_mm_fallback",
+        "torch has no translation of its grouped product of experts",
+        "Compute the experts one after another: -p experts_implementation=eager.",
+    ),
+    _Known(
         "DispatchError",
         r"No ONNX function found for <OpOverload\(op='([\w.]+)'",
         "torch has no translation of {} into ONNX",
@@ -57,18 +69,6 @@ _KNOWN = (
         "only 4D query, key, and value are supported",
         "torch translates attention over [batch, head, time, width] alone",
         "Give query, key and value a head's axis, x[:, None], and take it away again.",
-    ),
-    _Known(
-        "",
-        r"Unsupported attribute type .*SymbolicTensor",
-        "the number of groups of a convolution depends on a size",
-        "Keep that dimension fixed: leave it out of --dynamic.",
-    ),
-    _Known(
-        "",
-        "grouped_mm_fallback",
-        "torch has no translation of its grouped product of experts",
-        "Compute the experts one after another: -p experts_implementation=eager.",
     ),
     _Known(
         "TypeError",

@@ -11,6 +11,7 @@ from edgekit.tensors import Array, Dim, Feed, Signature, TensorSpec
 
 _LARGE = 17
 _MAX_ELEMENTS = 4 << 20
+_MANY, _LARGE_ELEMENTS = 8, 1 << 20
 HALVES = "of zeros and halves"
 
 
@@ -52,6 +53,17 @@ def sizes_to_try(
         tried.append(largest)
     unique = [dict(pairs) for pairs in dict.fromkeys(tuple(sizes.items()) for sizes in tried)]
     return unique, notes
+
+
+def is_large(feed: Feed, example: Feed) -> bool:
+    """Tell whether a feed is so much more than the example that a run of it costs seconds."""
+    many = count_elements(feed) > _MANY * count_elements(example)
+    return many and count_elements(feed) > _LARGE_ELEMENTS
+
+
+def count_elements(feed: Feed) -> int:
+    """Count the elements of all arrays."""
+    return sum(array.size for array in feed.values())
 
 
 def drawn(signature: Signature, feed: Feed, *, seed: int) -> dict[str, Array]:

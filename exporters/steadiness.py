@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
+
+import torch
 
 from edgekit.errors import ExportFailed, FactoryFailed
 from edgekit.metrics import within
@@ -30,10 +33,21 @@ def pristine(original: Original) -> Original | None:
     return fresh
 
 
+class Steadiness(NamedTuple):
+    """The original's answers, those of them that are drawn at random, and whether it draws at all.
+
+    A module may draw and seldom show it, or draw what no output depends on.
+    """
+
+    outputs: dict[str, Array]
+    random: frozenset[str]
+    draws: bool
+
+
 def steady_answers(
     original: Original, signature: Signature, feed: Feed, *, label: str, seed: int
-) -> tuple[dict[str, Array], frozenset[str]]:
-    """Answer `feed`, and name the outputs that are drawn at random.
+) -> Steadiness:
+    """Answer `feed`, and find out whether the answers are drawn at random.
 
     Random is what comes out the same from the same seed and differently from another. `signature`
     is that of the inputs. The original must not have been called before.
@@ -65,7 +79,18 @@ def steady_answers(
                 raise _unsteady(f"{output} has a shape that is drawn at random")
             if _difference(redrawn[output], array):
                 random.add(output)
-    return first, frozenset(random)
+    return Steadiness(first, frozenset(random), _draws(original, feed))
+
+
+def _draws(original: Original, feed: Feed) -> bool:
+    """Tell whether a call leaves torch's generator elsewhere than the call before did.
+
+    One that seeds it itself leaves it where it was: its numbers are no random ones.
+    """
+    answers(original, feed)
+    before = torch.get_rng_state()
+    answers(original, feed)
+    return not torch.equal(before, torch.get_rng_state())
 
 
 def _seeded(original: Original, feed: Feed, seed: int) -> dict[str, Array]:

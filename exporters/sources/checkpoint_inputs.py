@@ -29,6 +29,7 @@ _TEXTS = (
 _TOKENS = 16
 _SAMPLES = 8000
 _PIXELS = 224
+_BYTES = 256
 
 Axes = list[str | int | None]
 
@@ -159,7 +160,10 @@ def _vocabulary(model: Any, config: Any) -> int:
         table = model.get_input_embeddings()
     except NotImplementedError:  # a model of several parts
         table = None
-    return table.num_embeddings if isinstance(table, nn.Embedding) else int(config.vocab_size)
+    if isinstance(table, nn.Embedding):
+        return table.num_embeddings
+    # Some hash characters, or bytes, and have no table of them.
+    return int(getattr(config, "vocab_size", _BYTES))
 
 
 def _longest(model: Any) -> int | None:

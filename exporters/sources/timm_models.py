@@ -43,7 +43,7 @@ def make(request: TargetRequest) -> tuple[Exportable, str]:
     if request.pretrained:
         given |= _published(timm, name, request.target)
     seed_everything(request.seed)
-    model = run_user_code(lambda: timm.create_model(name, **given), target=request.target)
+    model = run_user_code(lambda: timm.create_model(name, **given), target=request.target).eval()
     config = timm.data.resolve_data_config(
         {"img_size": given["img_size"]} if "img_size" in given else {}, model=model
     )

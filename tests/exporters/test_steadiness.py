@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.errors import FactoryFailed
-from edgekit.tensors import Array, Dim, Signature, TensorSpec
+from edgekit.tensors import Dim, Signature, TensorSpec
 from exporters.exportable import Exportable
 from exporters.original import Original
-from exporters.steadiness import steady_answers
+from exporters.steadiness import Steadiness, steady_answers
 
 SIGNATURE = Signature((TensorSpec("x", "float32", (Dim("n"), 16)),), ())
 FEED = {"x": np.linspace(0.5, 1, 64, dtype=np.float32).reshape(4, 16)}
 
 
-def steady(module: nn.Module) -> tuple[dict[str, Array], frozenset[str]]:
+def steady(module: nn.Module) -> Steadiness:
     original = Original(Exportable(module, (torch.from_numpy(FEED["x"]),), input_names=["x"]))
     return steady_answers(original, SIGNATURE, FEED, label="net", seed=0)
 
@@ -98,9 +98,26 @@ class Draws(nn.Module):
 
 
 def test_the_outputs_that_are_drawn_at_random_are_named() -> None:
-    answers, drawn = steady(Draws())
+    answers, drawn, draws = steady(Draws())
+    assert draws
     assert drawn == {"dropped", "noise", "python"}
     np.testing.assert_array_equal(answers["steady"], FEED["x"] * 2)
+
+
+class DrawsSeldom(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + (torch.rand(1) < 1e-9)
+
+
+class SeedsItself(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return x + torch.rand(1)
+
+
+def test_a_draw_that_hardly_ever_shows_is_noticed_and_numbers_of_its_own_seed_are_none() -> None:
+    assert steady(DrawsSeldom())[1:] == (frozenset(), True)
+    assert steady(SeedsItself())[1:] == (frozenset(), False)
 
 
 class Overflows(nn.Module):
@@ -109,7 +126,8 @@ class Overflows(nn.Module):
 
 
 def test_a_steady_module_passes_with_nan_and_infinity_as_well() -> None:
-    answers, drawn = steady(Overflows())
+    answers, drawn, draws = steady(Overflows())
+    assert not draws
     assert drawn == frozenset()
     assert np.isnan(answers["output"]).any()
     assert np.isinf(answers["output"]).any()
