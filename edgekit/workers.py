@@ -44,8 +44,8 @@ T = TypeVar("T")
 FUNCTIONS = frozenset(
     {
         "edgekit.runtime.runner:open_variant",
-        "exporters.original:open_eager",
-        "exporters.original:open_compiled",
+        "exporters.runners:open_eager",
+        "exporters.runners:open_compiled",
         "exporters.attempt:attempt_target",
         "exporters.attempt:attempt_module",
     }

@@ -22,8 +22,8 @@ from exporters import records
 from exporters.requests import PIXELS, TargetRequest
 
 _LABELS: dict[Against, tuple[str, str]] = {
-    "eager": ("PyTorch eager", "exporters.original:open_eager"),
-    "compiled": ("PyTorch compiled", "exporters.original:open_compiled"),
+    "eager": ("PyTorch eager", "exporters.runners:open_eager"),
+    "compiled": ("PyTorch compiled", "exporters.runners:open_compiled"),
 }
 
 

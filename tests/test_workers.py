@@ -142,7 +142,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put an `exporters` of the test's before ours, for workers alone."""
     folder = tmp_path / "toys"
     (folder / "exporters").mkdir(parents=True)
-    for name, code in (("__init__", ""), ("attempt", ATTEMPT), ("original", ORIGINAL)):
+    for name, code in (("__init__", ""), ("attempt", ATTEMPT), ("runners", ORIGINAL)):
         (folder / "exporters" / f"{name}.py").write_text(code)
     monkeypatch.syspath_prepend(folder)
     return folder
@@ -217,7 +217,7 @@ def test_threads_that_log_do_not_tear_answers(
 
 def test_arrays_cross_as_they_are(worker: Worker) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes", reason="bfloat16 comes with ml_dtypes")
-    worker.open(Call("exporters.original:open_eager"))
+    worker.open(Call("exporters.runners:open_eager"))
     wide = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     feed = {
         "big": np.arange(4_000_000, dtype=np.float64),

@@ -35,7 +35,7 @@ def test_a_known_original_is_a_candidate_in_each_way(package: Package) -> None:
     assert [c.label for c in candidates] == ["PyTorch compiled", "PyTorch eager"]
     assert all(c.optional for c in candidates)
     eager = candidates[1].call
-    assert eager.function == "exporters.original:open_eager"
+    assert eager.function == "exporters.runners:open_eager"
     assert eager.arguments["request"] == REQUEST
     assert eager.arguments["threads"] == 3
     assert eager.arguments["weights_sha256"] == package.provenance.weights_sha256
@@ -104,3 +104,15 @@ def test_a_package_of_an_onnx_from_elsewhere_has_no_pytorch_original(package: Pa
     provenance = msgspec.structs.replace(package.provenance, original="onnx")
     package = msgspec.structs.replace(package, provenance=provenance)
     assert originals(package, ["eager", "compiled"]) == ([], [])
+
+
+def test_the_original_of_a_graph_that_takes_pixels_has_the_same_steps(
+    two_graphs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    package = reading.read(two_graphs)
+    records.remember(package, REQUEST)
+    for graph, pixels in ((None, False), ("model", False), ("model-uint8", True)):
+        (eager,), _ = originals(package, ["eager"], graph=graph)
+        assert eager.call.arguments["request"].with_preprocessing is pixels
+        assert eager.call.arguments["signature"] == package.graphs[pixels].signature

@@ -1,25 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from edgekit.errors import BadValue, FactoryFailed, OriginalUnavailable
-from edgekit.tensors import Dim, Signature, TensorSpec
-from edgekit.workers import Call, Worker
-from exporters import sources
-from exporters.arrays import to_numpy
+from edgekit.errors import BadValue, FactoryFailed
 from exporters.exportable import Exportable
-from exporters.original import Original, open_compiled, open_eager
-from exporters.requests import TargetRequest
+from exporters.original import Original
 
 X = torch.arange(6, dtype=torch.float32).reshape(2, 3)
 
@@ -275,110 +267,3 @@ def test_a_module_that_cannot_be_copied_has_no_double() -> None:
             raise RuntimeError("not me")
 
     assert original_of(Fixed()).in_double() is None
-
-
-# ---- as a candidate of a bench ----------------------------------------------------------------
-
-
-FACTORY = """
-    import torch
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self, width):
-            super().__init__()
-            self.linear = nn.Linear(4, width)
-
-        def forward(self, x):
-            assert torch.is_inference_mode_enabled() or not x.any(), "outside inference mode"
-            if x.shape[0] == 13:
-                raise ValueError("unlucky")
-            return {"x": self.linear(x), "none": None}
-
-    def make(width: int = 3):
-        return Net(width), torch.rand(2, 4)
-"""
-SIGNATURE = Signature(
-    (TensorSpec("x", "float32", (Dim("n"), 4)),), (TensorSpec("x_out", "float32", (Dim("n"), 3)),)
-)
-
-
-def test_the_original_answers_in_a_worker_and_refuses_other_weights(
-    write_file: Callable[..., Path], request_for: Callable[..., TargetRequest]
-) -> None:
-    request = request_for(write_file(FACTORY))
-    original = Original(sources.build(request))
-    arguments = {
-        "request": request,
-        "signature": SIGNATURE,
-        "weights_sha256": original.weights_sha256(),
-        "threads": 1,
-    }
-    x = np.random.default_rng(0).random((5, 4), np.float32)
-    with Worker("the original", wall_s=100) as worker:
-        opened = worker.open(Call("exporters.original:open_eager", arguments))
-        timed = worker.run({"x": x}, calls=2)
-        with pytest.raises(OriginalUnavailable, match="pytorch eager: ValueError: unlucky"):
-            worker.run({"x": np.ones((13, 4), np.float32)})
-        other = TargetRequest(request.target, request.folder, {"width": "6"})
-        with pytest.raises(OriginalUnavailable, match="now makes a module with other weights"):
-            worker.open(Call("exporters.original:open_eager", {**arguments, "request": other}))
-    assert opened.facts.provider == "pytorch eager"
-    assert opened.facts.threads == 1
-    assert opened.facts.weights_bytes == 4 * (4 * 3 + 3)
-    assert len(timed.durations_ns) == 2
-    linear = original.module.linear
-    expected = x @ to_numpy(linear.weight).T + to_numpy(linear.bias)  # type: ignore[arg-type,union-attr]
-    np.testing.assert_allclose(timed.outputs["x_out"], expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("cxx", [None, "/absent/c++"])
-def test_compiling_without_a_compiler_is_unavailable(
-    cxx: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path) if cxx is None else os.environ["PATH"])
-    if cxx is None:
-        monkeypatch.delenv("CXX", raising=False)
-    else:
-        monkeypatch.setenv("CXX", cxx)
-    with pytest.raises(OriginalUnavailable, match=r"needs a C\+\+ compiler at run time"):
-        open_compiled(TargetRequest("net.py:make", str(tmp_path)), SIGNATURE, "0" * 64, 1)
-
-
-DRIFTING = """
-    import torch
-    from torch import nn
-
-    class Net(nn.Module):
-        def forward(self, x):
-            return {how}
-
-    def make():
-        return Net(), torch.rand(2, 4)
-"""
-
-
-@pytest.mark.parametrize(("how", "drifts"), [("x.add_(1) * 2", True), ("x.relu_() * 2", False)])
-def test_an_original_whose_answer_drifts_with_its_input_is_not_timed(
-    how: str,
-    drifts: bool,
-    write_file: Callable[..., Path],
-    request_for: Callable[..., TargetRequest],
-) -> None:
-    request = request_for(write_file(DRIFTING.replace("{how}", how)))
-    weights = Original(sources.build(request)).weights_sha256()
-    runner = open_eager(request, SIGNATURE, weights, 1)
-    feed = {"x": np.array([[-1.0, 0.0, 1.0, 2.0]], np.float32)}
-    try:
-        run = runner.prepare(feed)
-        expected = (feed["x"] + 1) * 2 if drifts else np.maximum(feed["x"], 0) * 2
-        np.testing.assert_array_equal(runner.fetch(run())["output"], expected)
-        run = runner.prepare(feed)
-        run()
-        if drifts:
-            with pytest.raises(OriginalUnavailable, match="changes its input in place"):
-                runner.fetch(run())
-        else:
-            np.testing.assert_array_equal(runner.fetch(run())["output"], expected)
-    finally:
-        runner.close()
