@@ -31,6 +31,7 @@ from exporters.data import data_of, refuse_without_classes
 from exporters.dimensions import resolve
 from exporters.explain import known_disagreement
 from exporters.exportable import Exportable
+from exporters.notes import notes_on, notes_on_random
 from exporters.opening import opened
 from exporters.original import Original
 from exporters.preprocessing import with_preprocessing
@@ -38,9 +39,8 @@ from exporters.recording import answered, reference_cases, write_assets, write_c
 from exporters.requests import PIXELS, Attempt, ExportOptions, ModuleRequest, TargetRequest
 from exporters.signatures import output_specs
 from exporters.sizes import count_elements, in_words, is_large, sizes_to_try
-from exporters.steadiness import pristine, steady_answers
+from exporters.steadiness import pristine, steady_answers, trains_otherwise
 from exporters.strategies import IN_WORDS, convert
-from exporters.strategies.conditions import recurrent_operators
 from exporters.strategies.randomness import drawn_outputs
 from exporters.strategies.saving import save
 from exporters.verify import torch_versions, verify
@@ -107,8 +107,11 @@ def attempt(
     inputs = _input_specs(original, exportable, options, feed)
     signature = Signature(inputs, ())
     data = data_of(exportable, signature)
-    uncalled = pristine(original)
+    uncalled, trained = pristine(original), pristine(original) if original.was_training else None
     outputs, random, draws = steady_answers(original, signature, feed, label=name, seed=seed)
+    told = notes_on(original, options)
+    if trained is not None and trains_otherwise(trained, feed, outputs, seed=seed):
+        told.append("the module was in training mode, and was exported in evaluation mode")
     sizes, notes = sizes_to_try(
         dynamic_dims(signature),
         dim_sizes(signature, feed),
@@ -180,7 +183,7 @@ def attempt(
         assets=write_assets(folder, exportable),
         parameters=parameters,
         versions=torch_versions(),
-        notes=(*exportable.notes, *_told(original, options, random), *notes),
+        notes=(*exportable.notes, *told, *notes_on_random(random), *notes),
     )
 
 
@@ -245,23 +248,3 @@ def _at_least_two(signature: Signature, feed: Feed) -> dict[str, torch.Tensor]:
     """Widen dynamic dimensions of size 1: torch would fix them to 1 without a word."""
     sizes = {name: 2 for name, size in dim_sizes(signature, feed).items() if size == 1}
     return {name: to_torch(array) for name, array in resize(signature, feed, sizes).items()}
-
-
-def _told(original: Original, options: ExportOptions, random: frozenset[str]) -> list[str]:
-    """Say what the export did otherwise than its user may think."""
-    notes = []
-    if original.was_training:
-        notes.append("the module was in training mode and was exported in evaluation mode")
-    if original.still_training:
-        listed = ", ".join(original.still_training)
-        notes.append(f"still in training mode, because their train() keeps them there: {listed}")
-    if original.dropped:
-        listed = ", ".join(original.dropped)
-        notes.append(f"left out, because the module returns None there: {listed}")
-    if random:
-        listed = ", ".join(sorted(random))
-        notes.append(f"drawn at random at every call, so compared by shape alone: {listed}")
-    if options.unrolled and (operators := recurrent_operators(original.module)):
-        listed = " and ".join(sorted(operators))
-        notes.append(f"no way kept {listed} as one operator: its steps are written out")
-    return notes

@@ -82,6 +82,19 @@ def steady_answers(
     return Steadiness(first, frozenset(random), _draws(original, feed))
 
 
+def trains_otherwise(original: Original, feed: Feed, outputs: Feed, *, seed: int) -> bool:
+    """Tell whether the module would answer otherwise, or not at all, in training mode.
+
+    `original` is a copy for this alone: its statistics may change, and it is left in that mode.
+    """
+    original.module.train()
+    try:
+        trained = _seeded(original, feed, seed)
+    except FactoryFailed:
+        return True
+    return any(_difference(trained.get(output), array) for output, array in outputs.items())
+
+
 def _draws(original: Original, feed: Feed) -> bool:
     """Tell whether a call leaves torch's generator elsewhere than the call before did.
 

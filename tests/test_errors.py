@@ -59,9 +59,25 @@ FACTS: dict[str, tuple[dict[str, Any], str]] = {
         "net.py:make raised KeyError (at net.py:3)",
     ),
     "ExportFailed": (
-        {"target": "net.py:make", "problem": "no loop", "where": "net.py:3", "report": "/r.txt"},
-        "The full report is in /r.txt",
+        {
+            "target": "net.py:make",
+            "problem": "no loop",
+            "where": "net.py:3",
+            "workaround": "Write it out.",
+            "details": "Traceback",
+        },
+        "could not be exported to ONNX: no loop (at net.py:3). Write it out.",
     ),
+    "NoWayWorked": (
+        {
+            "target": "net",
+            "reasons": [["dynamo", "no loop"], ["strict", "no loop"], ["torchscript", "frozen"]],
+            "report": "/r.txt",
+        },
+        "net could not be exported to ONNX. dynamo: no loop. The other ways failed too: "
+        "strict: the same; torchscript: frozen. The full report is in /r.txt.",
+    ),
+    "UnrolledLoop": ({"target": "net", "operators": ["GRU", "RNN"]}, "net's GRU and RNN"),
     "OpsetUnavailable": ({"asked": 23, "got": 20}, "Leave --opset out"),
     "DimensionLost": (
         {"tensor": "x", "axis": 0, "asked": "batch:1..", "got": "2"},

@@ -102,7 +102,7 @@ def test_debug_shows_what_the_worker_printed(net: Path, here: Here, capsys: Capt
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("nosuch",), 2, "There is no reference model 'nosuch'; there is: cnn."),
+        (("nosuch",), 2, "There is no reference model 'nosuch'; there is: alexnet,"),
         (("nosuch.py:make",), 1, "nosuch.py does not exist"),
         (("nosuch.onnx",), 1, "nosuch.onnx does not exist"),
         (("cnn", "-p", "width"), 2, "-p cannot be 'width': expected NAME=VALUE"),

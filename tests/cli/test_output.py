@@ -113,7 +113,7 @@ def test_debug_shows_what_is_logged_for_debugging(
 
     from edgekit.measure import inspection, packages
 
-    def open_subject(path: Path, *, wall_s: float) -> None:
+    def open_subject(path: Path, *, variants: tuple[str, ...], wall_s: float) -> None:
         logging.getLogger("edgekit").debug("a detail of %s within %g s", path, wall_s)
         inspection.inspect(Path("nowhere"))
 

@@ -254,7 +254,7 @@ def test_a_live_module_is_exported_in_a_worker_and_stays_as_it_is(tmp_path: Path
     x = torch.rand(3, 4, requires_grad=True)
     drawn = torch.get_rng_state()
     done = exporters.export(module, [x], tmp_path / "own.edgekit", dynamic={"input": ["n", 4]})
-    assert done.notes == ("the module was in training mode and was exported in evaluation mode",)
+    assert done.notes == ("the module was in training mode, and was exported in evaluation mode",)
     assert done.path == str(tmp_path / "own.edgekit")
     assert module.training
     assert all(p.requires_grad for p in module.parameters())
