@@ -29,16 +29,20 @@ def reference_cases(
 ) -> list[Case]:
     """Take real and drawn values at a few sizes, the example's first, while they stay small."""
     chosen: list[Case] = []
-    total = 0
+    total = taken = 0
     # From the end: there all dimensions change together, and the last one alone before that.
-    for combination in [sizes[0], *reversed(sizes[1:])][:REFERENCE_CASES]:
+    for combination in [sizes[0], *reversed(sizes[1:])]:
         real = resize(signature, feed, combination)
+        if taken == REFERENCE_CASES or (chosen and total + nbytes(Case(real)) > REFERENCE_BYTES):
+            continue
         for values in (real, drawn(signature, real, seed=seed + 1)):
-            case = Case(dict(values), answers(original, values, where=in_words(combination)))
-            total += nbytes(case)
-            if chosen and total > REFERENCE_BYTES:
-                return chosen
+            case = Case(values, answers(original, values, where=in_words(combination)))
+            if chosen and total + nbytes(case) > REFERENCE_BYTES:
+                break
             chosen.append(case)
+            total += nbytes(case)
+        else:
+            taken += 1
     return chosen
 
 
