@@ -270,10 +270,14 @@ def _others_in_words(first: str, others: list[tuple[str, str]]) -> str:
     for strategy, reason in others:
         by_reason.setdefault(reason, []).append(strategy)
     told = [
-        f"{', '.join(names)}: {'the same' if reason == first else reason}"
+        f"{', '.join(names)} for the same reason"
+        if reason == first
+        else f"{names[0]}: {reason}"
+        if len(names) == 1
+        else f"{' and '.join(names)}: {reason}"
         for reason, names in by_reason.items()
     ]
-    return f" The other ways failed too: {'; '.join(told)}." if told else ""
+    return f" The others failed too ({'; '.join(told)})." if told else ""
 
 
 class UnrolledLoop(ExportError):

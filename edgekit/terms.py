@@ -41,10 +41,20 @@ ExportStrategy = Literal["dynamo", "decomposed", "strict", "deferred", "torchscr
 """The ways to export a module, in the order in which they are tried: torch's dynamo exporter as it
 comes; with operators taken apart that it translates wrongly or not at all, and nothing optimized;
 after a capture by TorchDynamo, which reads the module's Python bytecode; with conditions over sizes
-deferred to run time instead of narrowing a range; and the TorchScript tracer."""
+noted, and tried during verification, instead of narrowing a range; and the TorchScript tracer."""
 
 Strategy = Literal[ExportStrategy, "adopted"]
 """How an ONNX file came to be: a way to export, or adopted from elsewhere as it was."""
+
+STRATEGIES: dict[Strategy, str] = {
+    "dynamo": "torch's dynamo exporter",
+    "decomposed": "torch's dynamo exporter, a few operators taken apart and nothing optimized",
+    "strict": "torch's dynamo exporter, after a strict capture",
+    "deferred": "torch's dynamo exporter, conditions over sizes noted and then tried",
+    "torchscript": "torch's TorchScript exporter",
+    "adopted": "packed as it was",
+}
+"""What each strategy is, in words."""
 
 Task = Literal[
     "audio-classification",

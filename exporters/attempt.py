@@ -6,6 +6,7 @@ cases in a folder. Nothing here knows the package that comes of it.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pickle
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from edgekit.tensors import (
     dynamic_dims,
     resize,
 )
+from edgekit.terms import STRATEGIES
 from exporters import sources
 from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
@@ -36,11 +38,12 @@ from exporters.opening import opened
 from exporters.original import Original
 from exporters.preprocessing import with_preprocessing
 from exporters.recording import answered, reference_cases, write_assets, write_cases
-from exporters.requests import PIXELS, Attempt, ExportOptions, ModuleRequest, TargetRequest
+from exporters.requests import PIXELS_SUFFIX, Attempt, ExportOptions, ModuleRequest, TargetRequest
 from exporters.signatures import output_specs
-from exporters.sizes import count_elements, in_words, is_large, sizes_to_try
+from exporters.sizes import count_elements, in_doubt, in_words, is_large, sizes_to_try
 from exporters.steadiness import pristine, steady_answers, trains_otherwise
-from exporters.strategies import IN_WORDS, convert
+from exporters.strategies import convert
+from exporters.strategies.conditions import orders
 from exporters.strategies.randomness import drawn_outputs
 from exporters.strategies.saving import save
 from exporters.verify import torch_versions, verify
@@ -99,15 +102,19 @@ def attempt(
     """
     name = exportable.name or type(exportable.module).__name__.lower()
     original, weights_sha256 = _taken_over(exportable, name)
+    if options.dynamic is not None:
+        # Before the axes change places: they are named as the model has them.
+        exportable = dataclasses.replace(exportable, dynamic=options.dynamic)
     suffix = ""
     if options.with_preprocessing:
         exportable = with_preprocessing(exportable)
-        original, suffix = Original(exportable), PIXELS
+        original, suffix = Original(exportable), PIXELS_SUFFIX
     feed = {key: to_numpy(tensor) for key, tensor in original.example.items()}
-    inputs = _input_specs(original, exportable, options, feed)
+    inputs = _input_specs(original, exportable, feed)
     signature = Signature(inputs, ())
     data = data_of(exportable, signature)
-    uncalled, trained = pristine(original), pristine(original) if original.was_training else None
+    uncalled = pristine(original)
+    trained = pristine(original) if original.was_training else None
     outputs, random, draws = steady_answers(original, signature, feed, label=name, seed=seed)
     told = notes_on(original, options)
     if trained is not None and trains_otherwise(trained, feed, outputs, seed=seed):
@@ -128,8 +135,8 @@ def attempt(
     if uncalled is not None:
         # A call may have filled a table in, which a capture would take for the module's own.
         uncalled.output_names, source = original.output_names, uncalled
-    log.info("exporting %s with %s", name, IN_WORDS[options.strategy])
-    model = convert(
+    log.info("exporting %s with %s", name, STRATEGIES[options.strategy])
+    model, doubtful = convert(
         options.strategy,
         source,
         example=_at_least_two(signature, feed),
@@ -152,7 +159,8 @@ def attempt(
             lambda feed: exported.named(exported(dict(feed))),
             signature,
             example=feed,
-            sizes=sizes,
+            sizes=[*sizes, *in_doubt(doubtful, sizes[0], feed, label=name)],
+            ties=not orders(model),
             real=[case.feed for case in data.evaluation[:_REAL_FEEDS]],
             tolerance=options.tolerance,
             seed=seed,
@@ -201,13 +209,8 @@ def _taken_over(exportable: Exportable, name: str) -> tuple[Original, str]:
         ) from error
 
 
-def _input_specs(
-    original: Original, exportable: Exportable, options: ExportOptions, feed: Feed
-) -> tuple[TensorSpec, ...]:
-    shapes = resolve(
-        exportable.dynamic if options.dynamic is None else options.dynamic,
-        {key: array.shape for key, array in feed.items()},
-    )
+def _input_specs(original: Original, exportable: Exportable, feed: Feed) -> tuple[TensorSpec, ...]:
+    shapes = resolve(exportable.dynamic, {key: array.shape for key, array in feed.items()})
     return tuple(
         TensorSpec(key, dtype_named(feed[key].dtype.name), shapes[key], exportable.values.get(key))
         for key in original.input_names

@@ -16,6 +16,7 @@ from edgekit.errors import (
     ExportFailed,
     FactoryFailed,
     NoWayWorked,
+    OpsetUnavailable,
     UnrolledLoop,
     WorkerDied,
 )
@@ -74,13 +75,16 @@ def in_turn(
             log.info("%s: %s", way, error)
             failures.append((way, error))
             ways = _after_unrolled(way, ways)
+        except OpsetUnavailable as error:
+            # All that go through the dynamo exporter reach the same ones.
+            failures.append((way, error))
+            ways = [o for o in ways if o[0] == "torchscript"] if way != "torchscript" else []
         except (ExportError, WorkerDied) as error:
             log.info("%s failed: %s", way, _reason(error))
             failures.append((way, error))
             ways = [other for other in ways if other[0] != way]
         else:
-            told = (f"{w} was given up: {_reason(error)}" for w, error in failures)
-            return msgspec.structs.replace(done, notes=(*told, *done.notes))
+            return msgspec.structs.replace(done, notes=(*_given_up(failures), *done.notes))
     if all(isinstance(error, WorkerDied) for _, error in failures):
         raise failures[0][1]
     raise NoWayWorked(
@@ -98,9 +102,16 @@ def _after_unrolled(way: ExportStrategy, ways: list[_Way]) -> list[_Way]:
     return [("torchscript", False), *others]
 
 
+def _given_up(failures: list[tuple[ExportStrategy, ExportError | WorkerDied]]) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for way, error in failures:
+        by_reason.setdefault(_reason(error), []).append(way)
+    return [f"{', '.join(ways)} given up: {reason}" for reason, ways in by_reason.items()]
+
+
 def _reason(error: ExportError | WorkerDied) -> str:
     said = error.reason if isinstance(error, ExportFailed) else str(error)
-    return said.rstrip(".")
+    return said.removesuffix(" Nothing was written.").rstrip(".")
 
 
 def _report(label: str, failures: list[tuple[ExportStrategy, ExportError | WorkerDied]]) -> str:

@@ -19,7 +19,7 @@ from edgekit.package.values import Package
 from edgekit.terms import Against, Task
 from edgekit.workers import Call
 from exporters import records
-from exporters.requests import PIXELS, TargetRequest
+from exporters.requests import PIXELS_SUFFIX, TargetRequest
 
 _LABELS: dict[Against, tuple[str, str]] = {
     "eager": ("PyTorch eager", "exporters.runners:open_eager"),
@@ -64,7 +64,7 @@ def originals(
         return [], [LeftOut(_LABELS[way][0], str(error)) for way in against]
     chosen = next(g for g in package.graphs if graph in (None, g.name))
     variant = next(v for v in package.variants if v.graph == chosen.name)
-    pixels = chosen.name.endswith(PIXELS)
+    pixels = chosen.name.endswith(PIXELS_SUFFIX)
     arguments = {
         "request": msgspec.structs.replace(request, with_preprocessing=pixels),
         "signature": chosen.signature,

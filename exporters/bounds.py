@@ -6,7 +6,9 @@ eight units in the last place of the output's largest value where the original i
 An element where the original is close by luck says little of its precision (of two errors that are
 equally large on average, one is ten times the other in 6 of 100 elements), so the root mean square
 of its errors in that output, over all that was compared so far, counts where that is larger.
-A module that can't run in double is compared with its own answer instead: a hundred-thousandth of
+Where the original is further from its double answer than a hundredth of the output's largest value
+(32 units, where the type is that coarse) that is no rounding, and a module may not run in double at
+all: there it is compared with its own answer instead: a hundred-thousandth of
 the largest value (eight units in the last place, where the type is that coarse) and a thousandth of
 the element.
 """
@@ -22,6 +24,8 @@ FACTOR = 10.0
 UNITS = 8.0
 SHARE_OF_LARGEST = 1e-5
 RELATIVE = 1e-3
+LARGEST_ROUNDING = 1e-2
+ROUNDING_UNITS = 32.0
 RULE_DOUBLE = (
     "|exported - original in double| <= 10 x max(|original - original in double|, "
     "its root mean square so far, 8 eps x largest value)"
@@ -43,7 +47,7 @@ class Errors:
         """Take in the errors of one answer; return the root mean square of all so far."""
         self._squares += float(np.sum(np.square(errors)))
         self._elements += errors.size
-        return float(np.sqrt(self._squares / self._elements))
+        return float(np.sqrt(self._squares / max(self._elements, 1)))
 
 
 def bound_of(
@@ -71,14 +75,18 @@ def bound_of(
         return reference, tolerance * largest, Tolerance(tolerance * largest, 0.0)
     units = UNITS * _eps(array)
     size = np.where(usable, wide, 0.0)
+    share = max(SHARE_OF_LARGEST, units)
+    plain = share * largest + RELATIVE * np.abs(size)
     if exact is None:
-        share = max(SHARE_OF_LARGEST, units)
-        bound = share * largest + RELATIVE * np.abs(size)
-        return reference, bound, Tolerance(share * largest, RELATIVE)
+        return reference, plain, Tolerance(share * largest, RELATIVE)
     own = np.abs(size - np.where(usable, reference, 0.0))
-    typical = errors.add(own)
+    # What is further off is no rounding: a step of the function lies between the two answers, or
+    # they have nothing to do with each other. Such an element says nothing of the others.
+    rounded = own <= max(LARGEST_ROUNDING, ROUNDING_UNITS * _eps(array)) * largest
+    typical = errors.add(own[rounded])
     bound = FACTOR * np.maximum(own, max(typical, units * largest))
-    return reference, bound, Tolerance(float(np.max(bound)), 0.0)
+    bound = np.where(rounded, bound, plain)
+    return np.where(rounded, reference, wide), bound, Tolerance(float(np.max(bound)), 0.0)
 
 
 def _eps(array: Array) -> float:

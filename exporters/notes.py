@@ -27,4 +27,4 @@ def notes_on_random(outputs: frozenset[str]) -> list[str]:
     if not outputs:
         return []
     listed = ", ".join(sorted(outputs))
-    return [f"drawn at random at every call, so compared by shape alone: {listed}"]
+    return [f"depends on random numbers, so compared by shape alone: {listed}"]

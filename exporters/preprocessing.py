@@ -19,7 +19,7 @@ from edgekit.errors import BadValue
 from edgekit.tensors import Array, Case
 from exporters.exportable import Exportable, Normalization
 
-PIXELS = (0.0, 255.0)
+PIXEL_RANGE = (0.0, 255.0)
 
 
 class FromPixels(nn.Module):
@@ -62,8 +62,8 @@ def with_preprocessing(exportable: Exportable) -> Exportable:
     normalization = exportable.normalization
     if normalization is None:
         raise BadValue(
-            what="--with-preprocessing",
-            asked="used here",
+            what="pre-processing",
+            asked="put in front here",
             expected="an exporter that says how pixels become its image: "
             'Exportable(normalization=Normalization("image", mean=…, std=…))',
         )
@@ -71,8 +71,8 @@ def with_preprocessing(exportable: Exportable) -> Exportable:
     name = normalization.input
     if list(inputs) != [name]:
         raise BadValue(
-            what="--with-preprocessing",
-            asked=f"used with the inputs {', '.join(inputs)}",
+            what="pre-processing",
+            asked=f"put in front of a model with the inputs {', '.join(inputs)}",
             expected=f"a model whose one input is the image {name}",
         )
     by_keyword = isinstance(exportable.example, Mapping) and not exportable.positional
@@ -87,7 +87,7 @@ def with_preprocessing(exportable: Exportable) -> Exportable:
         positional=0,
         input_names=[name],
         dynamic={name: [axes[0], axes[2], axes[3], axes[1]]},
-        values={name: PIXELS},
+        values={name: PIXEL_RANGE},
         evaluation=_of_pixels(exportable.evaluation, normalization),
         calibration=_of_pixels(exportable.calibration, normalization),
         normalization=None,
@@ -114,4 +114,4 @@ def _pixels(image: Array, normalization: Normalization) -> Array:
     pixels = (last * np.asarray(normalization.std) + np.asarray(normalization.mean)) / (
         normalization.scale
     )
-    return np.ascontiguousarray(np.clip(np.rint(pixels), *PIXELS).astype(np.uint8))
+    return np.ascontiguousarray(np.clip(np.rint(pixels), *PIXEL_RANGE).astype(np.uint8))

@@ -186,12 +186,15 @@ def _attempts(
     strategy: ExportStrategy | None,
     with_preprocessing: bool,
 ) -> list[Attempt]:
-    """Export the model as it comes and, if asked, once more with pixels going in."""
-    attempts = [in_turn(run, options, folder, label=label, strategy=strategy)]
+    """Export the model as it comes and, if asked, once more with pixels going in.
+
+    That one is done first, since it is the one that may not be possible.
+    """
+    attempts = []
     if with_preprocessing:
         wrapped = msgspec.structs.replace(options, with_preprocessing=True)
         attempts.append(in_turn(run, wrapped, folder, label=label, strategy=strategy))
-    return attempts
+    return [in_turn(run, options, folder, label=label, strategy=strategy), *attempts]
 
 
 def _refuse_impossible(*, opset: int, tolerance: float | None, seed: int) -> None:

@@ -8,7 +8,7 @@ from edgekit.package.values import Asset, CaseFile, GraphFacts, OutputCloseness,
 from edgekit.tensors import Signature
 from edgekit.terms import ExportStrategy, Metric, Task
 
-PIXELS = "-uint8"
+PIXELS_SUFFIX = "-uint8"
 """What is behind the name of a graph, a variant and their files where pixels go in."""
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from edgekit.errors import ExportFailed
 from edgekit.tensors import Array, Dim, Feed, Signature, TensorSpec
 
 _LARGE = 17
@@ -96,6 +97,28 @@ def _drawn(spec: TensorSpec, like: Array, generator: np.random.Generator) -> Arr
     # Rounding to a narrower type may step over an end.
     outside = (values.astype(np.float64) < lowest) | (values.astype(np.float64) > highest)
     return np.asarray(np.where(outside, like, values))
+
+
+def in_doubt(
+    doubtful: Iterable[Mapping[str, int]], start: Mapping[str, int], feed: Feed, *, label: str
+) -> list[dict[str, int]]:
+    """Complete sizes at which an export may not be its module by those of the example.
+
+    Raises:
+        ExportFailed: a size is too large to be tried.
+    """
+    tried = []
+    for sizes in doubtful:
+        grown = math.prod(size / start[name] for name, size in sizes.items())
+        if grown * count_elements(feed) > _MAX_ELEMENTS:
+            raise ExportFailed(
+                target=label,
+                problem=f"its code may take another way at {in_words(sizes)}, which is too large "
+                "to be tried",
+                workaround="Ask for a narrower range.",
+            )
+        tried.append({**start, **sizes})
+    return tried
 
 
 def beyond(

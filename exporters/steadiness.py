@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import random
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from edgekit.errors import ExportFailed, FactoryFailed
@@ -71,15 +74,15 @@ def steady_answers(
     if fresh is not None and after_others:
         # One that keeps its first input for good answers here as it never would again.
         _refuse_difference(_seeded(fresh, other, seed), after_others)
-    random = set()
+    drawn_anew = set()
     for another in (seed + 1, seed + 2):
         redrawn = _seeded(original, feed, another)
         for output, array in first.items():
             if redrawn[output].shape != array.shape:
                 raise _unsteady(f"{output} has a shape that is drawn at random")
             if _difference(redrawn[output], array):
-                random.add(output)
-    return Steadiness(first, frozenset(random), _draws(original, feed))
+                drawn_anew.add(output)
+    return Steadiness(first, frozenset(drawn_anew), _draws(original, feed))
 
 
 def trains_otherwise(original: Original, feed: Feed, outputs: Feed, *, seed: int) -> bool:
@@ -102,7 +105,14 @@ def _draws(original: Original, feed: Feed) -> bool:
     """
     answers(original, feed)
     before = torch.get_rng_state()
+    others = pickle.dumps((random.getstate(), np.random.get_state()))
     answers(original, feed)
+    if pickle.dumps((random.getstate(), np.random.get_state())) != others:
+        raise FactoryFailed(
+            target="The original module",
+            problem="draws random numbers of Python's or numpy's, which an export freezes; draw "
+            "them with torch",
+        )
     return not torch.equal(before, torch.get_rng_state())
 
 

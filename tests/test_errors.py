@@ -74,8 +74,8 @@ FACTS: dict[str, tuple[dict[str, Any], str]] = {
             "reasons": [["dynamo", "no loop"], ["strict", "no loop"], ["torchscript", "frozen"]],
             "report": "/r.txt",
         },
-        "net could not be exported to ONNX. dynamo: no loop. The other ways failed too: "
-        "strict: the same; torchscript: frozen. The full report is in /r.txt.",
+        "net could not be exported to ONNX. dynamo: no loop. The others failed too "
+        "(strict for the same reason; torchscript: frozen). The full report is in /r.txt.",
     ),
     "UnrolledLoop": ({"target": "net", "operators": ["GRU", "RNN"]}, "net's GRU and RNN"),
     "OpsetUnavailable": ({"asked": 23, "got": 20}, "Leave --opset out"),

@@ -53,7 +53,8 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}")
         # Held as long as this process works on it: what a killed one left behind has no holder.
         lock = FileLock(partial.with_suffix(_LOCK))
-        lock.acquire()
+        # Nobody else knows the name: a lock that can't be had at once can't be had here at all.
+        lock.acquire(timeout=0)
     try:
         with storage_errors(folder):
             partial.mkdir()

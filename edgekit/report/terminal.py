@@ -14,16 +14,7 @@ from edgekit.report.figures import MISSING, count, error, size
 from edgekit.report.tables import Column, print_table, shown
 from edgekit.runtime.checks import CheckReport
 from edgekit.tensors import BY_SHAPE, random_outputs
-from edgekit.terms import Strategy
-
-_STRATEGIES: dict[Strategy, str] = {
-    "dynamo": "torch's dynamo exporter",
-    "strict": "torch's dynamo exporter, after a capture by TorchDynamo",
-    "deferred": "torch's dynamo exporter, conditions over sizes deferred to run time",
-    "decomposed": "torch's dynamo exporter, every operator taken apart into the smallest set",
-    "torchscript": "torch's TorchScript tracer",
-    "adopted": "packed as it was",
-}
+from edgekit.terms import STRATEGIES
 
 
 def exported(console: Console, path: str, package: Package) -> None:
@@ -41,7 +32,7 @@ def exported(console: Console, path: str, package: Package) -> None:
     if provenance.original == "onnx":
         console.print("Original: the .onnx file itself; there is no PyTorch module behind it.")
     else:
-        console.print(f"Strategy: {provenance.strategy} ({_STRATEGIES[provenance.strategy]})")
+        console.print(f"Strategy: {provenance.strategy} ({STRATEGIES[provenance.strategy]})")
     verification = provenance.verification
     if verification is not None:
         console.print(

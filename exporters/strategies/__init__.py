@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import onnx_ir
 import torch
 
-from edgekit.errors import UnrolledLoop
+from edgekit.errors import DimensionLost, ExportFailed, UnrolledLoop
 from edgekit.tensors import Dim
 from edgekit.terms import ExportStrategy
 from exporters.original import Original
@@ -20,23 +19,16 @@ from exporters.strategies.conditions import (
     recurrent_operators,
     refuse_unrolled,
 )
+from exporters.strategies.ranges import Converted
 
 Shapes = Mapping[str, tuple[int | Dim, ...]]
 
-WAYS: dict[ExportStrategy, Callable[..., onnx_ir.Model]] = {
+WAYS: dict[ExportStrategy, Callable[..., Converted]] = {
     "dynamo": captured.dynamo,
     "strict": captured.strict,
     "deferred": captured.deferred,
     "decomposed": captured.decomposed,
     "torchscript": traced.torchscript,
-}
-
-IN_WORDS: dict[ExportStrategy, str] = {
-    "dynamo": "torch's dynamo exporter",
-    "strict": "torch's dynamo exporter, after a strict capture",
-    "deferred": "torch's dynamo exporter, with conditions on sizes deferred",
-    "decomposed": "torch's dynamo exporter, operators taken apart and nothing optimized",
-    "torchscript": "torch's TorchScript exporter",
 }
 
 
@@ -49,8 +41,8 @@ def convert(
     opset: int,
     label: str,
     unrolled: bool = False,
-) -> onnx_ir.Model:
-    """Export in one way, every named dimension held dynamic.
+) -> Converted:
+    """Export in one way, every named dimension held dynamic; sizes that are in doubt come along.
 
     Args:
         strategy: the way.
@@ -71,8 +63,17 @@ def convert(
     if not unrolled and strategy != "torchscript" and "RNN" in recurrent_operators(original.module):
         # Known beforehand: torch translates nn.RNN step by step, at a fixed number of steps.
         raise UnrolledLoop(target=label, operators=["RNN"])
-    model = WAYS[strategy](original, example, shapes, opset=opset, label=label)
-    check_opset(model, opset)
+    try:
+        converted = WAYS[strategy](original, example, shapes, opset=opset, label=label)
+    except DimensionLost as error:
+        if "RNN" not in recurrent_operators(original.module):
+            raise
+        raise ExportFailed(
+            target=label,
+            problem="torch writes nn.RNN out step by step, as many as the example has",
+            workaround="--strategy torchscript keeps it one operator, right at every length.",
+        ) from error
+    check_opset(converted.model, opset)
     if not unrolled:
-        refuse_unrolled(original.module, model, label)
-    return model
+        refuse_unrolled(original.module, converted.model, label)
+    return converted

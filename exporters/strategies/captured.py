@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,12 +11,12 @@ from typing import Any
 import onnx_ir
 import torch
 
-from edgekit.errors import ExportFailed
 from edgekit.tensors import Dim
 from exporters.explain import failure
 from exporters.original import Original
 from exporters.strategies.conditions import check_dimensions
 from exporters.strategies.decompositions import TABLE
+from exporters.strategies.ranges import Converted, check_ranges, sizes_in_doubt, symbols_of
 
 _Shapes = Mapping[str, tuple[int | Dim, ...]]
 
@@ -29,7 +28,7 @@ def dynamo(
     *,
     opset: int,
     label: str,
-) -> onnx_ir.Model:
+) -> Converted:
     """Export as torch does by itself: a non-strict capture, then a strict one where that fails.
 
     Around this capture alone torch keeps an LSTM or a GRU whole.
@@ -63,7 +62,7 @@ def strict(
     *,
     opset: int,
     label: str,
-) -> onnx_ir.Model:
+) -> Converted:
     """Export after TorchDynamo has read the module's bytecode.
 
     It follows what a run with symbolic sizes trips over (containers that are filled on the way,
@@ -87,8 +86,10 @@ def deferred(
     *,
     opset: int,
     label: str,
-) -> onnx_ir.Model:
-    """Export with conditions over sizes left to run time, where a capture would narrow the range.
+) -> Converted:
+    """Export with conditions over sizes noted, where a capture would narrow the range.
+
+    Those that fail at some size are found in the notes and tried (`ranges.sizes_in_doubt`).
 
     Raises:
         ExportFailed: torch could not export the module, or not for the whole of a range.
@@ -108,7 +109,7 @@ def decomposed(
     *,
     opset: int,
     label: str,
-) -> onnx_ir.Model:
+) -> Converted:
     """Export with a few operators taken apart, and the graph left as it comes.
 
     For operators whose translation as a whole is missing, narrow or wrong (`decompositions`), and
@@ -174,7 +175,7 @@ def _converted(
     original: Original,
     shapes: _Shapes,
     label: str,
-) -> onnx_ir.Model:
+) -> Converted:
     with _quiet_exporter():
         try:
             program = run(_dynamic_shapes(original, shapes))
@@ -184,8 +185,9 @@ def _converted(
     assert program.exported_program is not None
     model: onnx_ir.Model = program.model
     check_dimensions(model, shapes, label)
-    _check_ranges(program.exported_program, model, shapes, label)
-    return model
+    symbols = symbols_of(program.exported_program, model, shapes)
+    check_ranges(program.exported_program, symbols, label)
+    return Converted(model, sizes_in_doubt(program.exported_program, symbols))
 
 
 def _dynamic_shapes(original: Original, shapes: Mapping[str, tuple[int | Dim, ...]]) -> Any:
@@ -203,40 +205,6 @@ def _dynamic_shapes(original: Original, shapes: Mapping[str, tuple[int | Dim, ..
         for name in original.input_names
     }
     return original.in_form(per_input)
-
-
-def _check_ranges(
-    program: torch.export.ExportedProgram,
-    model: onnx_ir.Model,
-    shapes: Mapping[str, tuple[int | Dim, ...]],
-    label: str,
-) -> None:
-    """Compare the ranges that what was exported holds for with those asked for.
-
-    Where the module's code takes one way up to a size and another beyond, torch exports the way
-    that the example took and narrows the range, without a word.
-    """
-    nodes = {node.name: node for node in program.graph.nodes}
-    for value, node_name in zip(
-        model.graph.inputs, program.graph_signature.user_inputs, strict=True
-    ):
-        if value.name is None or not isinstance(node_name, str):
-            continue
-        traced = nodes[node_name].meta["val"].shape
-        for dim, size in zip(shapes[value.name], traced, strict=True):
-            held = None if isinstance(size, int) else program.range_constraints.get(size.node.expr)
-            if not isinstance(dim, Dim) or held is None:
-                continue
-            # torch's own infinity is larger than every size and is no whole number.
-            high = int(held.upper) if held.upper < sys.maxsize else None
-            low = max(int(held.lower), dim.low)
-            if low > dim.low or (high is not None and (dim.high is None or high < dim.high)):
-                raise ExportFailed(
-                    target=label,
-                    problem=f"its code takes another way outside {Dim(dim.name, low, high)}, and "
-                    f"{dim} was asked for; ask for that range, or make the code the same at every "
-                    "size",
-                )
 
 
 @contextmanager

@@ -82,3 +82,17 @@ def coarse_types(model: onnx_ir.Model) -> list[str]:
     }
     named = {onnx_ir.DataType.FLOAT16: "float16", onnx_ir.DataType.BFLOAT16: "bfloat16"}
     return [name for dtype, name in named.items() if dtype in found]
+
+
+_ORDERING = {"ArgMax", "ArgMin", "NonZero", "TopK", "Unique"}
+
+
+def orders(model: onnx_ir.Model) -> bool:
+    """Tell whether a graph puts values in an order: which of two equal ones comes first is open."""
+    graphs = [model.graph, *(function.graph for function in model.functions.values())]
+    return any(
+        node.op_type in _ORDERING
+        for graph in graphs
+        for inner in (graph, *graph.subgraphs())
+        for node in inner
+    )

@@ -14,6 +14,8 @@ _DRAWS = {
     "RandomUniform",
     "RandomUniformLike",
 }
+_SHAPES = {"Shape", "Size"}
+"""What is the same whatever was drawn."""
 _TRAINING_MODE = 2
 """Which input of a Dropout switches it on."""
 
@@ -31,6 +33,8 @@ def drawn_outputs(model: onnx_ir.Model) -> frozenset[str]:
     tainted: set[onnx_ir.Value] = set()
     for node in model.graph:
         inside = [node, *(n for graph in _graphs(node) for n in graph.all_nodes())]
+        if node.op_type in _SHAPES and node.domain in ("", "ai.onnx"):
+            continue
         if any(
             _draws(n)
             or n.op_identifier() in functions

@@ -7,22 +7,25 @@ frozen, so a module that decides anything by a size or a value is refused here.
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx_ir
 import torch
 from torch import Tensor, nn
-from torch.jit._trace import TracerWarning
+from torch.overrides import TorchFunctionMode
 
 from edgekit.errors import ExportFailed
 from edgekit.tensors import Dim
 from exporters.explain import failure
 from exporters.original import Original
 from exporters.strategies.conditions import check_dimensions
+from exporters.strategies.ranges import Converted
 
 _OWN = Path(torch.__file__).parent
 
@@ -53,7 +56,7 @@ def torchscript(
     *,
     opset: int,
     label: str,
-) -> onnx_ir.Model:
+) -> Converted:
     """Export with torch's TorchScript exporter.
 
     Raises:
@@ -70,10 +73,11 @@ def torchscript(
     logger.setLevel(logging.CRITICAL)
     with (
         _without_fast_path(),
+        _Frozen() as frozen,
         tempfile.TemporaryDirectory() as folder,
-        warnings.catch_warnings(record=True) as told,
+        warnings.catch_warnings(),
     ):
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         try:
             # The original's buffers must be as they were for the next call.
@@ -92,12 +96,12 @@ def torchscript(
             raise failure(error, label) from error
         finally:
             logger.setLevel(level)
-        _refuse_frozen(told, label)
+        _refuse_frozen(frozen, label)
         model = onnx_ir.load(path)
         # The weights of a large model lie beside it, in the folder that goes now.
         onnx_ir.external_data.load_to_model(model)
     check_dimensions(model, shapes, label)
-    return model
+    return Converted(model)
 
 
 @contextmanager
@@ -111,15 +115,51 @@ def _without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _refuse_frozen(told: list[warnings.WarningMessage], label: str) -> None:
-    """Refuse a trace that froze a number; torch's own modules ask harmless things on the way."""
-    for warning in told:
-        frozen = issubclass(warning.category, TracerWarning)
-        if frozen and not Path(warning.filename).is_relative_to(_OWN):
-            said = str(warning.message).partition(" might cause")[0]
-            raise ExportFailed(
-                target=label,
-                problem="a trace would freeze what its code decided for the example "
-                f"({said[:1].lower()}{said[1:]})",
-                where=f"{warning.filename}:{warning.lineno}",
-            )
+_NUMBERS = {
+    getattr(Tensor, name)
+    for name in (
+        "__bool__",
+        "__float__",
+        "__index__",
+        "__int__",
+        "item",
+        "numpy",
+        "tolist",
+    )
+}
+"""What makes a Python number of a tensor, or of a size, which is a tensor while it is traced."""
+
+
+class _Frozen(TorchFunctionMode):
+    """Notes where code turns a tensor into a number while it is traced.
+
+    torch warns of it too, but a module may silence warnings. torch's own modules ask harmless
+    things on the way.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _NUMBERS and torch._C._get_tracing_state() is not None:
+            frame = sys._getframe(1)
+            while frame.f_back is not None and frame.f_code.co_filename in _BETWEEN:
+                frame = frame.f_back
+            file = frame.f_code.co_filename
+            if not Path(file).is_relative_to(_OWN):
+                self.found.append((func.__name__, f"{file}:{frame.f_lineno}"))
+        return func(*args, **(kwargs or {}))
+
+
+_BETWEEN = {__file__, torch.overrides.__file__, torch._tensor.__file__}
+
+
+def _refuse_frozen(frozen: _Frozen, label: str) -> None:
+    for name, where in frozen.found[:1]:
+        raise ExportFailed(
+            target=label,
+            problem="a trace would freeze what its code decided for the example "
+            f"(it makes a Python number of a tensor: {name.strip('_')})",
+            where=where,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from exporters import recording, strategies
 from exporters.bounds import RULE_DOUBLE
 from exporters.requests import ModuleRequest
 from exporters.strategies import captured
+from exporters.strategies.ranges import Converted
 
 AttemptHere = Callable[..., Any]
 X = torch.linspace(-1, 1, 8).reshape(2, 4)
@@ -191,7 +193,7 @@ def test_an_example_of_one_is_widened_before_torch_sees_it(
     seen: list[Any] = []
     right = captured.dynamo
 
-    def seeing(original: Any, example: Any, *args: Any, **given: Any) -> onnx_ir.Model:
+    def seeing(original: Any, example: Any, *args: Any, **given: Any) -> Converted:
         seen.append(example["x"])
         return right(original, example, *args, **given)
 
@@ -242,6 +244,47 @@ def test_a_branch_at_any_other_size_is_caught_without_trying_it(attempt_here: At
         attempt_here(run, (X,), dynamic={"x": [None, "t:2..40"]})
     made = attempt_here(run, (X,), dynamic={"x": [None, "t:2..6"]})
     assert made.done.signature.inputs[0].shape == (2, Dim("t", 2, 6))
+
+
+@pytest.mark.parametrize(
+    "taken", [lambda n: n == 5, lambda n: n % 8 == 0, lambda n: n == 1000], ids=["5", "8s", "1000"]
+)
+def test_a_branch_at_sizes_that_nobody_would_think_of_is_found(
+    taken: Callable[[int], bool], attempt_here: AttemptHere
+) -> None:
+    """torch only notes such a condition, and no range shows it."""
+    run = Calls(lambda x: x * 2 if taken(x.shape[0]) else x + 1)
+    with pytest.raises(VerificationFailed, match="output output at n="):
+        attempt_here(run, (X[:1].expand(3, 4),), dynamic={"x": ["n", None]})
+    harmless = Calls(lambda x: x + 1 if taken(x.shape[0]) else 1 + x)
+    made = attempt_here(harmless, (X[:1].expand(3, 4),), dynamic={"x": ["n", None]})
+    assert any(taken(sizes["n"]) for sizes in made.done.verification.sizes)
+
+
+def test_a_decision_that_warns_nobody_is_noticed_in_a_trace(attempt_here: AttemptHere) -> None:
+    def run(x: Tensor) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return x * 0 if x.max() > 1000 else x + 1
+
+    with pytest.raises(ExportFailed, match=r"number of a tensor: bool\) \(at .*test_attempt"):
+        attempt_here(Calls(run), (X,), options={"strategy": "torchscript"})
+
+
+def test_an_export_is_not_right_because_its_module_is_chaotic(attempt_here: AttemptHere) -> None:
+    def run(x: Tensor) -> Tensor:
+        return torch.sin(x * 1e8) * (0 if torch.compiler.is_exporting() else 1)
+
+    with pytest.raises(VerificationFailed):
+        attempt_here(Calls(run), (X,))
+
+
+def test_an_order_of_equal_values_decides_nothing(attempt_here: AttemptHere) -> None:
+    def run(x: Tensor) -> Tensor:
+        return torch.gather(torch.sin(x.cumsum(-1)), 1, x.topk(3, -1).indices)
+
+    made = attempt_here(Calls(run), (torch.rand(3, 16),), values={"x": (0.0, 1.0)})
+    assert made.done.closeness[0].cosine > 0.999
 
 
 # ---- what can't be exported -------------------------------------------------------------------
@@ -311,9 +354,10 @@ def test_what_is_drawn_at_random_is_marked_and_compared_by_shape(attempt_here: A
 
 
 def test_a_random_number_that_an_export_would_freeze_is_refused(attempt_here: AttemptHere) -> None:
-    """Drawn by Python, which no exporter sees."""
-    with pytest.raises(VerificationFailed, match="answers the same at every call"):
-        attempt_here(Calls(lambda x: x + random.random()), (X,))
+    """Drawn by Python or numpy, which no exporter sees, and hardly ever shown."""
+    for draw in (random.random, np.random.rand):
+        with pytest.raises(FactoryFailed, match="draws random numbers of Python's or numpy's"):
+            attempt_here(Calls(lambda x, draw=draw: x * 0 if draw() < 0.01 else x), (X,))
 
 
 # ---- the ways ---------------------------------------------------------------------------------
@@ -486,15 +530,15 @@ def test_a_model_that_torch_made_wrong_is_caught(
 ) -> None:
     right = captured.dynamo
 
-    def wrong(*args: Any, **given: Any) -> onnx_ir.Model:
-        model = right(*args, **given)
-        for value in model.graph.initializers.values():
+    def wrong(*args: Any, **given: Any) -> Converted:
+        converted = right(*args, **given)
+        for value in converted.model.graph.initializers.values():
             assert value.const_value is not None
             if len(value.const_value.shape) == 2:
                 value.const_value = onnx_ir.tensor(
                     value.const_value.numpy() * np.float32(1.001), name=value.name
                 )
-        return model
+        return converted
 
     monkeypatch.setitem(strategies.WAYS, "dynamo", wrong)
     with pytest.raises(VerificationFailed, match="output output at"):

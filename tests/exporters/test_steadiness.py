@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 import time
 
 import numpy as np
@@ -92,7 +91,6 @@ class Draws(nn.Module):
         return {
             "dropped": nn.functional.dropout(x, training=True),
             "noise": torch.randn_like(x),
-            "python": x + random.random(),
             "steady": x * 2,
         }
 
@@ -100,7 +98,7 @@ class Draws(nn.Module):
 def test_the_outputs_that_are_drawn_at_random_are_named() -> None:
     answers, drawn, draws = steady(Draws())
     assert draws
-    assert drawn == {"dropped", "noise", "python"}
+    assert drawn == {"dropped", "noise"}
     np.testing.assert_array_equal(answers["steady"], FEED["x"] * 2)
 
 

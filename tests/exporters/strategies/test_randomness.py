@@ -23,6 +23,12 @@ def test_what_depends_on_a_draw_is_drawn_and_nothing_else() -> None:
     assert drawn_outputs(model) == {"y0"}
 
 
+def test_the_shape_of_what_was_drawn_is_not_drawn() -> None:
+    noise = onnx_ir.node("RandomNormalLike", [X])
+    shape = onnx_ir.node("Shape", [noise.outputs[0]])
+    assert drawn_outputs(model_of([noise, shape], shape.outputs[0])) == frozenset()
+
+
 def test_a_draw_inside_a_branch_or_a_function_counts() -> None:
     inner = onnx_ir.node("Bernoulli", [X])
     body = onnx_ir.Graph([], inner.outputs, nodes=[inner], name="branch")
