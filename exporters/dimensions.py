@@ -55,6 +55,13 @@ def resolve(
                 asked=f"{len(axes)} axes",
                 expected=f"at most {len(shape)}, the example's shape is {list(shape)}",
             )
+        for typed, size in zip(dynamic.get(name, ()), shape, strict=False):
+            if str(typed).isdigit() and str(typed) != str(size):
+                raise BadValue(
+                    what=f"a fixed size of {name}",
+                    asked=str(typed),
+                    expected=f"that of the example, whose shape is {list(shape)}",
+                )
         padded = [*axes, *[None] * (len(shape) - len(axes))]
         resolved[name] = tuple(
             size if axis is None else _within(ranges[axis[0]], size, name, sizes)
@@ -64,7 +71,7 @@ def resolve(
 
 
 def _parse(name: str, axis: str | int | None) -> tuple[str, Dim | None] | None:
-    if axis is None or axis == "_" or isinstance(axis, int):
+    if axis is None or axis == "_" or isinstance(axis, int) or axis.isdigit():
         return None
     match = _DIM.fullmatch(axis)
     if match is None:

@@ -41,7 +41,7 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         WouldOverwrite: `folder` exists, and isn't a package or `overwrite` is off.
         StorageError: the disk is full or not writable.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     reading.recover(folder)
     refuse_overwrite(folder, overwrite=overwrite)
@@ -54,7 +54,10 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         # Held as long as this process works on it: what a killed one left behind has no holder.
         lock = FileLock(partial.with_suffix(_LOCK))
         # Nobody else knows the name: a lock that can't be had at once can't be had here at all.
-        lock.acquire(timeout=0)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StorageError(path=str(folder), problem="no file can be made there") from error
     try:
         with storage_errors(folder):
             partial.mkdir()

@@ -77,9 +77,9 @@ def converted(text: str, kind: Any, *, what: str) -> Any:
     try:
         return msgspec.convert(text, kind, strict=False)
     except (msgspec.ValidationError, TypeError) as error:
-        raise BadValue(
-            what=what, asked=repr(text), expected=inspect.formatannotation(kind)
-        ) from error
+        words = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+        expected = ", ".join(map(str, words)) or inspect.formatannotation(kind)
+        raise BadValue(what=what, asked=repr(text), expected=expected) from error
 
 
 def _signature(factory: Callable[..., Any], target: str) -> inspect.Signature:

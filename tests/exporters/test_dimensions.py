@@ -86,3 +86,11 @@ def test_resolve_names_the_inputs_that_there_are() -> None:
 def test_a_range_beyond_every_size_is_refused(text: str) -> None:
     with pytest.raises(BadValue, match=r"below 2\^63"):
         resolve({"x": [text]}, {"x": (2,)})
+
+
+def test_a_size_may_be_written_where_it_is_the_example_s() -> None:
+    shapes = {"x": (2, 3)}
+    assert resolve({"x": ["n", 3]}, shapes)["x"] == (Dim("n"), 3)
+    assert resolve({"x": ["n", "3"]}, shapes)["x"] == (Dim("n"), 3)
+    with pytest.raises(BadValue, match=r"fixed size of x cannot be 4.*\[2, 3\]"):
+        resolve({"x": ["n", "4"]}, shapes)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor, nn
 
-from edgekit.errors import BadValue
+from edgekit.errors import BadValue, UnknownName
 from edgekit.tensors import Array, Case, Dim
 from exporters.exportable import Exportable, Normalization
 from exporters.preprocessing import FromPixels, with_preprocessing
@@ -126,3 +126,39 @@ def test_the_variant_with_the_steps_is_verified_like_the_model_itself(attempt_he
     assert (image.dtype, image.shape) == ("uint8", (Dim("batch"), 6, 5, 3))
     assert (made.done.suffix, made.done.model) == ("-uint8", "fp32-uint8.onnx")
     assert made.done.reference.file == "reference-uint8.safetensors"
+
+
+def test_dimensions_typed_by_hand_are_those_of_the_model(attempt_here) -> None:  # type: ignore[no-untyped-def]
+    pixels = np.arange(2 * 6 * 5 * 3, dtype=np.uint8).reshape(2, 6, 5, 3)
+    made = attempt_here(
+        nn.Conv2d(3, 2, 3),
+        photo(pixels).example,
+        input_names=["image"],
+        normalization=PHOTO,
+        options={
+            "with_preprocessing": True,
+            "dynamic": {"image": ["batch", None, "height:5..9", None]},
+        },
+    )
+    assert made.done.signature.inputs[0].shape == (Dim("batch"), Dim("height", 5, 9), 5, 3)
+
+
+@pytest.mark.parametrize(
+    ("normalization", "problem"),
+    [
+        (Normalization("picture"), "no input 'picture'; there is: image"),
+        (Normalization("image", mean=(0.5, 0.5)), "one finite number for all channels, or 3"),
+        (Normalization("image", std=(1.0, 0.0, 1.0)), "numbers other than 0"),
+        (Normalization("image", scale=0.0), "numbers other than 0"),
+    ],
+)
+def test_steps_that_can_not_be_done_are_refused_when_they_are_stated(
+    normalization: Normalization, problem: str
+) -> None:
+    with pytest.raises((BadValue, UnknownName), match=problem):
+        photo(np.zeros((1, 2, 2, 3), np.uint8), normalization=normalization)
+
+
+def test_only_images_have_pixels() -> None:
+    with pytest.raises(BadValue, match=r"floats of \[batch, channel, height, width\]"):
+        Exportable(nn.ReLU(), (torch.rand(2, 4),), normalization=Normalization("input"))
