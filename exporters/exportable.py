@@ -16,22 +16,10 @@ from edgekit.errors import BadValue, UnknownName
 from edgekit.tensors import Case
 from exporters import dimensions
 from exporters.nesting import leaves
+from exporters.normalization import Normalization as Normalization
+from exporters.normalization import check_normalization
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """How pixels of uint8 become the numbers of an image input, channel by channel:
-
-    (pixel · scale − mean) / std, then channel first. `input` names the image input, float32 of
-    [batch, channel, height, width]. One mean or std for all channels, or one for each.
-    """
-
-    input: str
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    scale: float = 1 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +139,7 @@ class Exportable:
             "a word for the cases",
         )
         if self.normalization is not None:
-            _check_normalization(self.normalization, inputs)
+            check_normalization(self.normalization, inputs)
         metrics = terms.members(terms.Metric)
         _need(self.metric in metrics, "metric", repr(self.metric), " or ".join(metrics))
         if self.labels is not None:
@@ -266,30 +254,3 @@ def _argument_names(module: nn.Module, count: int) -> list[str]:
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     ]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
-
-
-def _check_normalization(given: Normalization, inputs: Mapping[str, Tensor]) -> None:
-    if given.input not in inputs:
-        raise UnknownName(kind="input", asked=given.input, available=list(inputs))
-    image = inputs[given.input]
-    _need(
-        image.ndim == 4 and image.is_floating_point(),
-        f"normalization of {given.input}",
-        f"for {image.dtype} of {list(image.shape)}",
-        "an image: floats of [batch, channel, height, width]",
-    )
-    for what, numbers in (("mean", given.mean), ("std", given.std)):
-        _need(
-            isinstance(numbers, Sequence)
-            and len(numbers) in (1, image.shape[1])
-            and all(math.isfinite(number) for number in numbers),
-            f"normalization.{what}",
-            repr(numbers),
-            f"one finite number for all channels, or {image.shape[1]}, one for each",
-        )
-    _need(
-        bool(given.scale) and math.isfinite(given.scale) and all(given.std),
-        "normalization",
-        f"with scale {given.scale} and std {given.std}",
-        "numbers other than 0: pixels are multiplied by the one and divided by the other",
-    )
