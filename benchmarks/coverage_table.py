@@ -58,11 +58,12 @@ def _table(rows: dict[str, Entry]) -> list[str]:
 
 
 def _told(entries: dict[str, Entry]) -> list[str]:
-    lines = []
+    """List what was said, a line for each sentence with all that it was said of."""
+    said: dict[str, list[str]] = {}
     for name, entry in entries.items():
-        said = [*(_sentence(entry.edgekit, "edgekit")), *(_sentence(entry.bare, "alone"))]
-        lines += [f"- `{name}`, {text}" for text in said]
-    return lines or ["Nothing."]
+        for text in (*_sentence(entry.edgekit, "edgekit"), *_sentence(entry.bare, "alone")):
+            said.setdefault(text, []).append(f"`{name}`")
+    return [f"- {', '.join(names)}, {text}" for text, names in said.items()] or ["Nothing."]
 
 
 def _sentence(judged: Judged, who: str) -> list[str]:

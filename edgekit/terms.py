@@ -66,6 +66,7 @@ Task = Literal[
     "sentence-embeddings",
     "sequence-classification",
     "speech-recognition",
+    "text-encoding",
     "text-generation",
     "text-to-text",
     "token-classification",

@@ -38,6 +38,7 @@ HEADS: dict[Task, Head] = {
         "AutoModelForSequenceClassification", "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES"
     ),
     "speech-recognition": Head("AutoModelForCTC", "MODEL_FOR_CTC_MAPPING_NAMES"),
+    "text-encoding": Head("AutoModelForTextEncoding", "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES"),
     "text-generation": Head("AutoModelForCausalLM", "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES"),
     "text-to-text": Head("AutoModelForSeq2SeqLM", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES"),
     "token-classification": Head(
