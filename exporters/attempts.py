@@ -80,7 +80,8 @@ def in_turn(
             failures.append((way, error))
             ways = [o for o in ways if o[0] == "torchscript"] if way != "torchscript" else []
         except (ExportError, WorkerDied) as error:
-            log.info("%s failed: %s", way, _reason(error))
+            said = any(_reason(error) == _reason(earlier) for _, earlier in failures)
+            log.info("%s failed: %s", way, "for the same reason" if said else _reason(error))
             failures.append((way, error))
             ways = [other for other in ways if other[0] != way]
         else:

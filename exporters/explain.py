@@ -26,20 +26,22 @@ class _Known(NamedTuple):
     workaround: str = ""
 
 
+_CHOOSE = (
+    "Choose with torch.where or torch.cond; a mere check of values can stand behind "
+    "`if not torch.compiler.is_compiling()`."
+)
 _KNOWN = (
     _Known(
         "GuardOnDataDependentSymNode",
         "",
         "its code decides by the value of a tensor, which an export can't follow",
-        "Choose with torch.where, or with torch.cond; leave checks of values out with "
-        "`if not torch.compiler.is_compiling():`.",
+        _CHOOSE,
     ),
     _Known(
         "Unsupported",
         "Data-dependent branching",
         "its code decides by the value of a tensor, which an export can't follow",
-        "Choose with torch.where, or with torch.cond; leave checks of values out with "
-        "`if not torch.compiler.is_compiling():`.",
+        _CHOOSE,
     ),
     _Known(
         "",
