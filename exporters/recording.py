@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from edgekit.errors import FactoryFailed
 from edgekit.package import cases as case_files
 from edgekit.package.values import Asset, CaseFile
 from edgekit.tensors import Case, Feed, Signature, resize
@@ -30,13 +31,19 @@ def reference_cases(
     """Take real and drawn values at a few sizes, the example's first, while they stay small."""
     chosen: list[Case] = []
     total = taken = 0
+    stated = all(spec.values is not None for spec in signature.inputs)
     # From the end: there all dimensions change together, and the last one alone before that.
     for combination in [sizes[0], *reversed(sizes[1:])]:
         real = resize(signature, feed, combination)
         if taken == REFERENCE_CASES or (chosen and total + nbytes(Case(real)) > REFERENCE_BYTES):
             continue
         for values in (real, drawn(signature, real, seed=seed + 1)):
-            case = Case(values, answers(original, values, where=in_words(combination)))
+            try:
+                case = Case(values, answers(original, values, where=in_words(combination)))
+            except FactoryFailed:
+                if values is real or stated:
+                    raise
+                break  # values that nobody promised it answers
             if chosen and total + nbytes(case) > REFERENCE_BYTES:
                 break
             chosen.append(case)

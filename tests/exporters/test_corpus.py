@@ -33,6 +33,7 @@ from edgekit.workers import Call, Worker
 from exporters import dimensions, sources
 from exporters.attempts import in_turn
 from exporters.exportable import Exportable
+from exporters.original import Original
 from exporters.requests import Attempt, ExportOptions, TargetRequest
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -174,7 +175,8 @@ def _wrong(outcome: Outcome, random: set[str]) -> list[str]:
     """Say where the exported model answers otherwise than the module, made anew."""
     assert outcome.done is not None
     exportable = sources.build(outcome.request)
-    pristine = exportable.module.eval()
+    # Gives a lazy module its weights, and nothing else is called.
+    pristine = Original(exportable).module
     session = onnxruntime.InferenceSession(
         str(outcome.folder / outcome.done.model), providers=["CPUExecutionProvider"]
     )
