@@ -53,7 +53,7 @@ _KNOWN = (
         "",
         "grouped_mm_fallback",
         "torch has no translation of its grouped product of experts",
-        "Compute the experts one after another: -p experts_implementation=eager.",
+        "Multiply all experts at once: -p experts_implementation=batched_mm.",
     ),
     _Known(
         "DispatchError",

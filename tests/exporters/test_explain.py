@@ -24,6 +24,12 @@ def named(kind: str, text: str) -> Exception:
             "sort",
         ),
         (
+            "DispatchError",
+            "No ONNX function found for <OpOverload(op='transformers.grouped_mm_fallback', ov",
+            "grouped product of experts",
+            "experts_implementation=batched_mm",
+        ),
+        (
             "UnsupportedOperatorError",
             "Exporting the operator 'aten::trunc' to ONNX opset version 20 is not supported.",
             "it has no translation of aten::trunc into ONNX",
