@@ -48,8 +48,8 @@ def make(request: TargetRequest) -> tuple[Exportable, str]:
     A folder's weights are always loaded, those of the hub under `--pretrained`; else they are
     random, drawn from the seed. Inputs have the names that the model and its tokenizer use, and a
     dynamic batch; texts a dynamic length too. `-p` changes entries of the config
-    (`num_hidden_layers=2`), the type of the weights (`dtype=float32`), and how attention and experts
-    are computed (`attn_implementation=sdpa`, `experts_implementation=batched_mm`).
+    (`num_hidden_layers=2`), the type of the weights (`dtype=float32`), and how attention and
+    experts are computed (`attn_implementation=sdpa`, `experts_implementation=batched_mm`).
 
     Raises:
         MissingExtra: transformers isn't installed.
