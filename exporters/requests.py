@@ -40,15 +40,16 @@ class ModuleRequest(msgspec.Struct, frozen=True):
 
 
 class ExportOptions(msgspec.Struct, frozen=True):
-    """How to export. `dynamic` replaces what the factory says; `tolerance` replaces the rule.
+    """How to export, in the one way that `strategy` names.
 
-    `unrolled` accepts a recurrent module as its steps, one after another.
+    `unrolled` accepts a recurrent module as its steps, one after another; `with_preprocessing`
+    puts the steps from pixels to the image input in front. `dynamic` replaces what the factory
+    says, `tolerance` the rule.
     """
 
     strategy: ExportStrategy = "dynamo"
     unrolled: bool = False
     with_preprocessing: bool = False
-
     dynamic: dict[str, list[str | int | None]] | None = None
     opset: int = 20
     tolerance: float | None = None
