@@ -45,7 +45,7 @@ _KNOWN = (
     ),
     _Known(
         "",
-        r"Unsupported attribute type .*SymbolicTensor",
+        r"Unsupported attribute type.*SymbolicTensor",
         "the number of groups of a convolution depends on a size",
         "Keep that dimension fixed: leave it out of --dynamic.",
     ),

@@ -30,6 +30,12 @@ def named(kind: str, text: str) -> Exception:
             "experts_implementation=batched_mm",
         ),
         (
+            "TypeError",
+            "Unsupported attribute type: '<class 'torch.onnx._internal._tensors.SymbolicTensor'>'",
+            "number of groups of a convolution depends on a size",
+            "--dynamic",
+        ),
+        (
             "UnsupportedOperatorError",
             "Exporting the operator 'aten::trunc' to ONNX opset version 20 is not supported.",
             "it has no translation of aten::trunc into ONNX",
