@@ -6,6 +6,7 @@ Each is tried in a worker of its own: an export can poison the next one in the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 
@@ -24,10 +25,10 @@ from exporters.strategies.ranges import Converted
 Shapes = Mapping[str, tuple[int | Dim, ...]]
 
 WAYS: dict[ExportStrategy, Callable[..., Converted]] = {
-    "dynamo": captured.dynamo,
-    "strict": captured.strict,
-    "deferred": captured.deferred,
-    "decomposed": captured.decomposed,
+    "dynamo": partial(captured.captured, captured.dynamo),
+    "strict": partial(captured.captured, captured.strict),
+    "deferred": partial(captured.captured, captured.deferred),
+    "decomposed": partial(captured.captured, captured.decomposed),
     "torchscript": traced.torchscript,
 }
 
@@ -64,7 +65,7 @@ def convert(
         # Known beforehand: torch translates nn.RNN step by step, at a fixed number of steps.
         raise UnrolledLoop(target=label, operators=["RNN"])
     try:
-        converted = WAYS[strategy](original, example, shapes, opset=opset, label=label)
+        converted = WAYS[strategy](original, example, shapes=shapes, opset=opset, label=label)
     except DimensionLost as error:
         if "RNN" not in recurrent_operators(original.module):
             raise

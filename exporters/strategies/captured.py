@@ -18,112 +18,84 @@ from exporters.strategies.conditions import check_dimensions
 from exporters.strategies.decompositions import TABLE
 from exporters.strategies.ranges import Converted, check_ranges, sizes_in_doubt, symbols_of
 
-_Shapes = Mapping[str, tuple[int | Dim, ...]]
+Program = torch.onnx.ONNXProgram | None
+Way = Callable[..., Program]
+"""Exports an original by an example, with torch's own description of what is dynamic."""
 
 
-def dynamo(
+def captured(
+    way: Way,
     original: Original,
     example: Mapping[str, torch.Tensor],
-    shapes: _Shapes,
     *,
+    shapes: Mapping[str, tuple[int | Dim, ...]],
     opset: int,
     label: str,
 ) -> Converted:
-    """Export as torch does by itself: a non-strict capture, then a strict one where that fails.
-
-    Around this capture alone torch keeps an LSTM or a GRU whole.
+    """Export in one of the ways below, and hold what came out against the shapes asked for.
 
     Raises:
         ExportFailed: torch could not export the module, or not for the whole of a range.
+        DimensionLost: a dimension became static.
     """
+    with _quiet_exporter():
+        try:
+            dynamic = _dynamic_shapes(original, shapes)
+            program = way(original, example, dynamic=dynamic, opset=opset)
+        except Exception as error:  # the exporter lets through whatever happens below it
+            raise failure(error, label) from error
+    assert program is not None
+    assert program.exported_program is not None
+    model: onnx_ir.Model = program.model
+    check_dimensions(model, shapes, label)
+    symbols = symbols_of(program.exported_program, model, shapes)
+    check_ranges(program.exported_program, symbols, label)
+    return Converted(model, sizes_in_doubt(program.exported_program, symbols))
 
-    def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
-        args, kwargs = original.arguments(example)
-        return torch.onnx.export(
-            original.module,
-            args,
-            kwargs=kwargs or None,
-            dynamo=True,
-            dynamic_shapes=dynamic,
-            opset_version=opset,
-            input_names=original.input_names,
-            output_names=original.output_names,
-            verbose=False,
-            optimize=True,
-        )
 
-    return _converted(run, original, shapes, label)
+def dynamo(
+    original: Original, example: Mapping[str, torch.Tensor], *, dynamic: Any, opset: int
+) -> Program:
+    """Export as torch does by itself: a non-strict capture, then a strict one where that fails.
+
+    Around this capture alone torch keeps an LSTM or a GRU whole.
+    """
+    return _onnx_of(original.module, original, example, dynamic, opset)
 
 
 def strict(
-    original: Original,
-    example: Mapping[str, torch.Tensor],
-    shapes: _Shapes,
-    *,
-    opset: int,
-    label: str,
-) -> Converted:
+    original: Original, example: Mapping[str, torch.Tensor], *, dynamic: Any, opset: int
+) -> Program:
     """Export after TorchDynamo has read the module's bytecode.
 
     It follows what a run with symbolic sizes trips over (containers that are filled on the way,
     generators), and refuses what it can't see through instead of freezing it.
-
-    Raises:
-        ExportFailed: torch could not export the module, or not for the whole of a range.
     """
-
-    def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
-        program = _program(original, example, dynamic, strict=True)
-        return _of_program(program, original, example, dynamic, opset)
-
-    return _converted(run, original, shapes, label)
+    program = _program(original, example, dynamic, strict=True)
+    return _onnx_of(program, original, example, dynamic, opset)
 
 
 def deferred(
-    original: Original,
-    example: Mapping[str, torch.Tensor],
-    shapes: _Shapes,
-    *,
-    opset: int,
-    label: str,
-) -> Converted:
+    original: Original, example: Mapping[str, torch.Tensor], *, dynamic: Any, opset: int
+) -> Program:
     """Export with conditions over sizes noted, where a capture would narrow the range.
 
     Those that fail at some size are found in the notes and tried (`ranges.sizes_in_doubt`).
-
-    Raises:
-        ExportFailed: torch could not export the module, or not for the whole of a range.
     """
-
-    def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
-        program = _program(original, example, dynamic, deferred=True)
-        return _of_program(program, original, example, dynamic, opset)
-
-    return _converted(run, original, shapes, label)
+    program = _program(original, example, dynamic, deferred=True)
+    return _onnx_of(program, original, example, dynamic, opset)
 
 
 def decomposed(
-    original: Original,
-    example: Mapping[str, torch.Tensor],
-    shapes: _Shapes,
-    *,
-    opset: int,
-    label: str,
-) -> Converted:
+    original: Original, example: Mapping[str, torch.Tensor], *, dynamic: Any, opset: int
+) -> Program:
     """Export with a few operators taken apart, and the graph left as it comes.
 
     For operators whose translation as a whole is missing, narrow or wrong (`decompositions`), and
     where the exporter's own optimizer goes wrong. ONNX Runtime optimizes anyway.
-
-    Raises:
-        ExportFailed: torch could not export the module, or not for the whole of a range.
     """
-
-    def run(dynamic: Any) -> torch.onnx.ONNXProgram | None:
-        program = _program(original, example, dynamic).run_decompositions(TABLE)
-        return _of_program(program, original, example, dynamic, opset, optimize=False)
-
-    return _converted(run, original, shapes, label)
+    program = _program(original, example, dynamic).run_decompositions(TABLE)
+    return _onnx_of(program, original, example, dynamic, opset, optimize=False)
 
 
 def _program(
@@ -145,22 +117,22 @@ def _program(
     )
 
 
-def _of_program(
-    program: torch.export.ExportedProgram,
+def _onnx_of(
+    source: torch.nn.Module | torch.export.ExportedProgram,
     original: Original,
     example: Mapping[str, torch.Tensor],
     dynamic: Any,
     opset: int,
     *,
     optimize: bool = True,
-) -> torch.onnx.ONNXProgram | None:
+) -> Program:
     args, kwargs = original.arguments(example)
     return torch.onnx.export(
-        program,
+        source,
         args,
         kwargs=kwargs or None,
         dynamo=True,
-        # Of a program it takes the names alone.
+        # Of a program, which has shapes already, it takes the names alone.
         dynamic_shapes=dynamic,
         opset_version=opset,
         input_names=original.input_names,
@@ -168,26 +140,6 @@ def _of_program(
         verbose=False,
         optimize=optimize,
     )
-
-
-def _converted(
-    run: Callable[[Any], torch.onnx.ONNXProgram | None],
-    original: Original,
-    shapes: _Shapes,
-    label: str,
-) -> Converted:
-    with _quiet_exporter():
-        try:
-            program = run(_dynamic_shapes(original, shapes))
-        except Exception as error:  # the exporter lets through whatever happens below it
-            raise failure(error, label) from error
-    assert program is not None
-    assert program.exported_program is not None
-    model: onnx_ir.Model = program.model
-    check_dimensions(model, shapes, label)
-    symbols = symbols_of(program.exported_program, model, shapes)
-    check_ranges(program.exported_program, symbols, label)
-    return Converted(model, sizes_in_doubt(program.exported_program, symbols))
 
 
 def _dynamic_shapes(original: Original, shapes: Mapping[str, tuple[int | Dim, ...]]) -> Any:

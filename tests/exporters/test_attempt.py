@@ -30,7 +30,6 @@ from exporters import attempt as attempts
 from exporters import recording, strategies
 from exporters.bounds import RULE_DOUBLE
 from exporters.requests import ModuleRequest
-from exporters.strategies import captured
 from exporters.strategies.ranges import Converted
 
 AttemptHere = Callable[..., Any]
@@ -191,7 +190,7 @@ def test_an_example_of_one_is_widened_before_torch_sees_it(
 ) -> None:
     """torch has fixed dimensions of size 1 without a word (pytorch#157621)."""
     seen: list[Any] = []
-    right = captured.dynamo
+    right = strategies.WAYS["dynamo"]
 
     def seeing(original: Any, example: Any, *args: Any, **given: Any) -> Converted:
         seen.append(example["x"])
@@ -528,7 +527,7 @@ def test_sizes_that_are_too_large_to_try_are_told(attempt_here: AttemptHere) -> 
 def test_a_model_that_torch_made_wrong_is_caught(
     attempt_here: AttemptHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = captured.dynamo
+    right = strategies.WAYS["dynamo"]
 
     def wrong(*args: Any, **given: Any) -> Converted:
         converted = right(*args, **given)

@@ -350,4 +350,14 @@ def test_values_that_the_original_refuses_are_no_reason_to_refuse_its_export() -
 
     original = original_of(Positive(), X.abs())
     signature = Signature(SIGNATURE.inputs, (TensorSpec("output", "float32", (BATCH, 4)),))
-    verified(lambda got, feed: got, original, signature)
+    fed: list[float] = []
+
+    def watched(got: Answers, feed: Feed) -> Answers:
+        fed.append(float(feed["x"].min()))
+        return got
+
+    worst, held = verified(watched, original, signature)
+    assert [entry.output for entry in worst] == ["output"]
+    assert held.sizes == tuple(SIZES)
+    # Only what the original answers is put to its export.
+    assert min(fed) >= 0

@@ -6,7 +6,12 @@ from torch import nn
 
 from edgekit.errors import DimensionLost, ExportFailed, OpsetUnavailable, UnrolledLoop
 from edgekit.tensors import Dim
-from exporters.strategies.conditions import check_dimensions, check_opset, refuse_unrolled
+from exporters.strategies.conditions import (
+    check_dimensions,
+    check_opset,
+    recurrent_operators,
+    refuse_unrolled,
+)
 
 A, B = Dim("a"), Dim("b")
 SHAPES = {"x": (A, 4), "y": (B, 4)}
@@ -72,5 +77,9 @@ def test_an_operator_inside_a_loop_or_a_function_counts() -> None:
         attributes=[],
     )
     model = model_of(["a", 4], ["b", 4], onnx_ir.node("Loop", [None], {"body": body}))
+    with pytest.raises(UnrolledLoop) as caught:
+        refuse_unrolled(Two(), model, "net")
+    assert caught.value.facts["operators"] == ["LSTM"]
     model.functions[function.identifier()] = function
+    assert recurrent_operators(Two()) == {"GRU", "LSTM"}
     refuse_unrolled(Two(), model, "net")
