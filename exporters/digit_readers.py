@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from exporters import training
@@ -14,6 +16,27 @@ from exporters.exportable import Exportable, Normalization
 from exporters.training import Course, Form
 
 CALIBRATION_CASES = 256
+
+
+def image_reader(name: str, module: nn.Module, course: Course) -> Exportable:
+    """Do what `digit_reader` does for a network that takes images of [batch, 3, 28, 28].
+
+    Raises what `digit_reader` raises.
+    """
+    return digit_reader(
+        name,
+        module,
+        course,
+        form=_as_images,
+        dynamic={"image": ("batch:1..64", None, None, None)},
+        values={"image": digits.VALUES},
+        preprocessing="grey digits of 28×28, ink 255 on paper 0: divide by 255, repeat 3 times",
+        normalization=Normalization("image"),
+    )
+
+
+def _as_images(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    return {"image": digits.as_image(images)}
 
 
 def digit_reader(

@@ -11,15 +11,13 @@ something of a small image, and a quarter of the channels. That one is trained.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgekit.errors import UnknownName
 from edgekit.terms import AlexNetImages, members
 from exporters.datasets import digits
-from exporters.digit_readers import digit_reader
+from exporters.digit_readers import image_reader
 from exporters.exportable import Exportable, Normalization
 from exporters.training import Course, seeded
 
@@ -87,21 +85,7 @@ def alexnet(
         if images == "photographs":
             return _for_photographs(AlexNet())
         module = SmallAlexNet()
-    return digit_reader(
-        "alexnet",
-        module,
-        Course(epochs, lr=2e-3, shift=2, seed=seed),
-        form=as_feed,
-        dynamic={"image": ("batch:1..64", None, None, None)},
-        values={"image": digits.VALUES},
-        preprocessing="grey digits of 28×28, ink 255 on paper 0: divide by 255, repeat 3 times",
-        normalization=Normalization("image"),
-    )
-
-
-def as_feed(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Make the small network's input of digits of [n, 28, 28]."""
-    return {"image": digits.as_image(images)}
+    return image_reader("alexnet", module, Course(epochs, lr=2e-3, shift=2, seed=seed))
 
 
 def classifier(inputs: int, hidden: int, classes: int) -> nn.Sequential:

@@ -12,14 +12,12 @@ zeros around x, so that y has x's size.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from exporters.datasets import digits
-from exporters.digit_readers import digit_reader
-from exporters.exportable import Exportable, Normalization
+from exporters.digit_readers import image_reader
+from exporters.exportable import Exportable
 from exporters.training import Course, seeded
 
 
@@ -55,18 +53,4 @@ def cnn(*, seed: int = 0, epochs: int = 8) -> Exportable:
     """
     with seeded(seed):
         module = Cnn()
-    return digit_reader(
-        "cnn",
-        module,
-        Course(epochs, lr=3e-3, shift=2, seed=seed),
-        form=as_feed,
-        dynamic={"image": ("batch:1..64", None, None, None)},
-        values={"image": digits.VALUES},
-        preprocessing="grey digits of 28×28, ink 255 on paper 0: divide by 255, repeat 3 times",
-        normalization=Normalization("image"),
-    )
-
-
-def as_feed(images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """Make the network's input of digits of [n, 28, 28]."""
-    return {"image": digits.as_image(images)}
+    return image_reader("cnn", module, Course(epochs, lr=3e-3, shift=2, seed=seed))
