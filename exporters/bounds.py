@@ -28,7 +28,7 @@ LARGEST_ROUNDING = 1e-2
 ROUNDING_UNITS = 32.0
 RULE_DOUBLE = (
     "|exported - original in double| <= 10 x max(|original - original in double|, "
-    "its root mean square so far, 8 eps x largest value)"
+    "its root mean square so far, 8 eps x largest value), wherever that error is rounding"
 )
 RULE_SINGLE = (
     "|exported - original| <= max(1e-5, 8 eps) x largest value + 1e-3 x |original|, because the "
