@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from edgekit.runtime import Model
@@ -32,6 +33,9 @@ def load(
     threads: int | None = None,
     idle: Idle = "brief",
     verify: bool = False,
+    strict: bool = False,
+    provider_options: Mapping[str, str] | None = None,
+    provider_library: str | PathLike[str] | None = None,
 ) -> Model:
     """Open a model package, or a plain ``.onnx`` file, ready to be called.
 
@@ -46,4 +50,7 @@ def load(
         threads=threads,
         idle=idle,
         verify=verify,
+        strict=strict,
+        provider_options=provider_options,
+        provider_library=provider_library,
     )

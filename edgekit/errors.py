@@ -16,6 +16,8 @@
     ├── RunFailed                  ONNX Runtime failed on an input that fits
     ├── ModelClosed                a model was called after it was closed
     ├── ProviderUnavailable        an execution provider that isn't there, and how to get it
+    ├── ProviderUnfit              a model that a provider must not be given
+    ├── NodesElsewhere             3: nodes run on another provider than the only one allowed
     ├── ExportError
     │   ├── FactoryFailed              the user's code raised, exited or gave something else
     │   ├── ExportFailed               torch could not turn the module into ONNX
@@ -211,6 +213,38 @@ class ProviderUnavailable(EdgekitError):
             provider=provider,
             cause=cause,
             mend=mend,
+        )
+
+
+class ProviderUnfit(EdgekitError):
+    def __init__(self, *, provider: str, variant: str, reason: str) -> None:
+        super().__init__(
+            f"{variant} isn't run on {provider!r}: {reason}. Run it on 'cpu', or ask for another "
+            "variant.",
+            provider=provider,
+            variant=variant,
+            reason=reason,
+        )
+
+
+class NodesElsewhere(EdgekitError):
+    """`elsewhere` counts nodes by provider and operator."""
+
+    exit_code = 3
+
+    def __init__(self, *, model: str, provider: str, elsewhere: dict[str, dict[str, int]]) -> None:
+        listed = "; ".join(
+            f"{name}: {', '.join(f'{n} {operator}' for operator, n in operators.items())}"
+            for name, operators in elsewhere.items()
+        )
+        total = sum(sum(operators.values()) for operators in elsewhere.values())
+        super().__init__(
+            f"{total} of the nodes of {model} {'runs' if total == 1 else 'run'} elsewhere than on "
+            f"{provider!r}, the only provider that is allowed ({listed}). Leave out --strict, or "
+            "export the model without those operators.",
+            model=model,
+            provider=provider,
+            elsewhere=elsewhere,
         )
 
 

@@ -2,7 +2,7 @@
 
 Read from the files that the kernel keeps below `/proc` and `/sys`, with a few words from elsewhere
 on systems that have none; `root` is where those folders lie. Nothing that is about to be timed is
-imported, and no process is started unless there is an NVIDIA device that the kernel doesn't name.
+imported, and no process is started.
 """
 
 from __future__ import annotations
@@ -83,43 +83,6 @@ def _name_elsewhere() -> str:
     return platform.processor()
 
 
-def graphics(root: Path) -> tuple[str | None, str | None]:
-    """Name the NVIDIA GPU and its driver's version; (None, None) where there is none."""
-    models = [
-        _field(information, "Model")
-        for information in sorted(root.glob("proc/driver/nvidia/gpus/*/information"))
-    ]
-    version = re.search(r"\b\d{3}\.\d+(\.\d+)?\b", _read(root / "proc/driver/nvidia/version"))
-    if any(models):
-        return _counted(models), version.group() if version else None
-    # A container or the Windows subsystem can have the device without the kernel's files.
-    devices = (root / "dev/nvidiactl", root / "dev/dxg")
-    if os.name == "nt" or any(device.exists() for device in devices):
-        return _ask_nvidia_smi()
-    return None, None
-
-
-def _ask_nvidia_smi() -> tuple[str | None, str | None]:
-    import shutil
-    import subprocess
-
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return None, None
-    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-    rows = [line.rsplit(", ", 1) for line in answer.stdout.splitlines() if ", " in line]
-    return (_counted([row[0] for row in rows]), rows[0][1].strip()) if rows else (None, None)
-
-
-def _counted(models: list[str]) -> str:
-    kinds = sorted(set(models) - {""})
-    return " + ".join(f"{n} x {kind}" if (n := models.count(kind)) > 1 else kind for kind in kinds)
-
-
 def usable_cores() -> set[int]:
     """Number the logical processors that this process may run on (its affinity)."""
     if hasattr(os, "sched_getaffinity"):
@@ -190,11 +153,6 @@ def governor(root: Path) -> str | None:
         _read(folder / f"cpu{core}/cpufreq/scaling_governor") for core in sorted(usable_cores())
     }
     return ", ".join(sorted(governors - {""})) or None
-
-
-def _field(file: Path, name: str) -> str:
-    match = re.search(rf"^{name}:\s*(.*)$", _read(file), flags=re.MULTILINE)
-    return match[1].strip() if match else ""
 
 
 def _read(file: Path) -> str:

@@ -1,11 +1,14 @@
-"""Which distributions are installed, told without importing any of them."""
+"""Which distributions are installed, told without importing any of them, and how to get others."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 from edgekit.errors import MissingExtra
 
@@ -23,8 +26,93 @@ EXTRAS = {
 }
 """Import packages that an extra of edgekit-onnx brings, and which."""
 
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-cann",
+    "onnxruntime-directml",
+    "onnxruntime-migraphx",
+    "onnxruntime-openvino",
+    "onnxruntime-rocm",
+    "onnxruntime-silicon",
+    "onnxruntime-training",
+    "onnxruntime-training-cpu",
+    "onnxruntime-trt-rtx",
+    "onnxruntime-webgpu",
+    "onnxruntime-windowsml",
+)
 """Distributions that bring the import package `onnxruntime`; only one may be installed."""
+
+
+_RUNTIME_OF = {
+    "cpu": "onnxruntime",
+    "gpu": "onnxruntime-gpu",
+    "openvino": "onnxruntime",
+    "tensorrt": "onnxruntime-gpu",
+    "tensorrt-rtx": "onnxruntime",
+}
+"""The onnxruntime that each extra brings."""
+
+
+class Owner(NamedTuple):
+    """A distribution that says it put files into an import package, and its metadata's folder."""
+
+    name: str
+    version: str
+    metadata: Path
+
+
+def owners(package: str, *, beginning: str = "") -> list[Owner]:
+    """Find the distributions whose list of files (RECORD) has files below an import package.
+
+    Only those whose name begins with `beginning` are asked. In the order of `sys.path`, those of
+    one folder by name.
+    """
+    wanted = re.compile(rf"^{re.escape(package)}/".encode(), flags=re.MULTILINE)
+    found = []
+    for folder, name, version in _metadata():
+        if _folder_name(name).startswith(_folder_name(beginning)):
+            metadata = Path(folder, f"{name}-{version}.dist-info")
+            try:
+                listed = wanted.search((metadata / "RECORD").read_bytes())
+            except OSError:  # an .egg-info, or something that wasn't installed by a tool
+                continue
+            if listed:
+                found.append(Owner(_folder_name(name).replace("_", "-"), version, metadata))
+    return found
+
+
+def runtimes() -> dict[str, str]:
+    """Find the distributions that put an `onnxruntime` where it is imported from, with versions.
+
+    More than one overwrote each other's files. Those of `RUNTIMES` count by their name, others by
+    their list of files: `onnxruntime-qnn` brought a whole onnxruntime before it became a plug-in.
+    Remembered until something is installed: asking again takes some 20 µs.
+    """
+    return dict(_runtimes(tuple((folder, _changed(folder)) for folder in sys.path)))
+
+
+@lru_cache(maxsize=8)
+def _runtimes(path: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, str]:
+    del path
+    places: dict[str, dict[str, str]] = {}
+    for folder, name, version in _metadata():
+        if (plain := _folder_name(name).replace("_", "-")) in RUNTIMES:
+            places.setdefault(folder, {})[plain] = version
+    for beginning in ("onnxruntime", "ort"):
+        for owner in owners("onnxruntime", beginning=beginning):
+            places.setdefault(str(owner.metadata.parent), {})[owner.name] = owner.version
+    first = next(iter(places.values()), {})  # a later folder's is never imported
+    return {name: first[name] for name in sorted(first)}
+
+
+def _changed(folder: str) -> tuple[int, ...]:
+    """Stamp a folder: a file system's clock can stand still for some milliseconds."""
+    try:
+        status = Path(folder or ".").stat()
+    except OSError:
+        return ()
+    return status.st_mtime_ns, status.st_nlink, status.st_size
 
 
 def distributions(names: Iterable[str]) -> dict[str, str]:
@@ -35,16 +123,60 @@ def distributions(names: Iterable[str]) -> dict[str, str]:
     """
     wanted = {_folder_name(name): name for name in names}
     found: dict[str, str] = {}
+    for _, folder_name, version in _metadata():
+        if name := wanted.get(_folder_name(folder_name)):
+            found.setdefault(name, version)
+    return {name: found[name] for name in wanted.values() if name in found}
+
+
+def listed(installed: dict[str, str]) -> str:
+    """Write distributions with their versions: ``onnx 1.23.2, numpy 2.4.6``."""
+    return ", ".join(f"{name} {version}" for name, version in installed.items())
+
+
+def install_command(extra: str, *, packages: tuple[str, ...] = ()) -> str:
+    """Say what to type to get an extra, or packages where there is none that brings them.
+
+    Another onnxruntime is taken out of the way first: all its builds are one import package, the
+    second to be installed overwrites files of the first, and pip doesn't mind.
+    """
+    wanted = _RUNTIME_OF.get(extra) or next((name for name in packages if name in RUNTIMES), None)
+    found = runtimes()
+    install = (
+        f"pip install 'edgekit-onnx[{extra}]'" if extra else f"pip install {' '.join(packages)}"
+    )
+    if wanted and set(found) - {wanted}:
+        return f"pip uninstall -y {' '.join(found)} && {install}"
+    return install
+
+
+def conflict() -> str:
+    """Say in a sentence that several builds of onnxruntime are installed, and how to mend it.
+
+    Empty where there is one, or none. Cheap enough for every load: some 20 µs after the first.
+    """
+    found = runtimes()
+    if len(found) < 2:
+        return ""
+    special = next((name for name in found if name != "onnxruntime"), "onnxruntime")
+    extra = next((name for name, runtime in _RUNTIME_OF.items() if runtime == special), "")
+    return (
+        f"{' and '.join(f'{name} {version}' for name, version in found.items())} are both "
+        "installed and overwrote each other's files; keep one of them: "
+        f"{install_command(extra, packages=(special,))}"
+    )
+
+
+def _metadata() -> Iterator[tuple[str, str, str]]:
+    """Yield the folder, name and version of every distribution on `sys.path`, the first first."""
     for folder in sys.path:
         try:
             entries = sorted(entry.name for entry in os.scandir(folder or "."))
         except OSError:  # a zip, or a folder that isn't there
             continue
         for entry in entries:
-            match = _METADATA.fullmatch(entry)
-            if match and (name := wanted.get(_folder_name(match["name"]))):
-                found.setdefault(name, match["version"])
-    return {name: found[name] for name in wanted.values() if name in found}
+            if match := _METADATA.fullmatch(entry):
+                yield folder, match["name"], match["version"]
 
 
 _METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(-py[\d.]+)?\.(dist|egg)-info")

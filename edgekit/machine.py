@@ -12,11 +12,26 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import hardware
+from edgekit import graphics, hardware
 from edgekit.installed import RUNTIMES, distributions
 
-RECORDED = (*RUNTIMES, "onnxruntime-ep-openvino", "numpy", "torch", "onnx", "onnx-ir", "onnxscript")
-"""Distributions whose versions are kept beside every measurement."""
+RECORDED = (
+    *RUNTIMES,
+    "onnxruntime-ep-openvino",
+    "onnxruntime-ep-nv-tensorrt-rtx",
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+    "nvidia-cublas",
+    "nvidia-cuda-runtime",
+    "nvidia-cudnn-cu13",
+    "nvidia-cufft",
+    "tensorrt-cu13-libs",
+    "numpy",
+    "torch",
+    "onnx",
+    "onnx-ir",
+    "onnxscript",
+)
+"""Distributions whose versions are kept beside every measurement, since they decide numbers."""
 
 _ISA_WORDS = {
     "amx_int8": "AMX",
@@ -62,7 +77,7 @@ def describe(*, root: Path = Path("/")) -> Machine:
     """Read what machine this is. `root` is where `/proc`, `/sys` and `/dev` lie."""
     arch, system = hardware.platform_names()
     cpu, isa = hardware.cpu_and_isa(root, arch)
-    gpu, driver = hardware.graphics(root)
+    gpus = graphics.glance(root=root)
     return Machine(
         arch=arch,
         isa=isa,
@@ -72,8 +87,8 @@ def describe(*, root: Path = Path("/")) -> Machine:
         memory_mb=hardware.memory_mb(root),
         os=system,
         python=".".join(map(str, sys.version_info[:3])),
-        gpu=gpu,
-        driver=driver,
+        gpu=gpus.summary,
+        driver=gpus.driver if gpus.gpus else None,
         governor=hardware.governor(root),
         versions=distributions(RECORDED),
         affinity=tuple(sorted(hardware.usable_cores())),

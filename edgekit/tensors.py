@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 
 from edgekit.errors import BadValue, MissingExtra
-from edgekit.terms import DType, Split, members
+from edgekit.terms import DType, Memory, Split, members
 
 if TYPE_CHECKING:
     import numpy as np
@@ -135,7 +135,15 @@ class RunFacts(msgspec.Struct, frozen=True):
     weights_bytes: int | None = None
     """What the weights take, where there is no file whose size says it."""
     placement: dict[str, dict[str, int]] | None = None
-    """Nodes by provider and operator, where the session was asked to record them."""
+    """Nodes by provider and operator, the asked provider first; None where nothing tells."""
+    copies: int | None = None
+    """Nodes that copy between memories; None where nobody counted them."""
+    computes: str | None = None
+    """What the provider was told to compute in, given the model's precision."""
+    arrays: Memory = "host"
+    """Where inputs lie before a timed call and outputs after it."""
+    library: str | None = None
+    """The library of a plug-in provider that was given by its path."""
 
 
 class Runner(Protocol):

@@ -31,6 +31,9 @@ Idle = Literal["spin", "brief", "sleep"]
 """What an idle thread pool does after a call: burn its cores for about 20 ms so that the next call
 finds it awake, spin for 200 µs (fast inside a call, quiet between calls), or sleep at once."""
 
+Memory = Literal["host", "device"]
+"""Where arrays lie: in the memory of the processor, or in that of the device that computes."""
+
 GraphLevel = Literal["disabled", "basic", "extended", "layout", "all"]
 """How far ONNX Runtime rewrites the graph while it loads it."""
 
@@ -55,6 +58,9 @@ STRATEGIES: dict[Strategy, str] = {
     "adopted": "packed as it was",
 }
 """What each strategy is, in words."""
+
+Scheme = Literal["fp16"]
+"""The ways to make a variant of fewer bits, each a file of `edgekit.quantize`."""
 
 Task = Literal[
     "audio-classification",

@@ -64,6 +64,7 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
     "ml_dtypes": {"root": LATE, "runtime": LATE, "exporters": ALL},  # bfloat16, where installed
     "safetensors": {"package": LATE, "exporters": ALL},
     "psutil": {"measure": ALL},
+    "pynvml": {"root": LATE},
     "click": {"cli": ALL},
     "rich": {"cli": ALL, "report": ALL},
     "platformdirs": {"root": LATE, "package": ALL, "runtime": ALL, "exporters": ALL},

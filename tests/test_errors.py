@@ -54,6 +54,19 @@ FACTS: dict[str, tuple[dict[str, Any], str]] = {
         {"provider": "cuda", "cause": "there is no GPU", "mend": "Buy one."},
         "cannot be used here: there is no GPU. Buy one.",
     ),
+    "ProviderUnfit": (
+        {"provider": "cuda", "variant": "int8", "reason": "it has QLinearConv"},
+        "int8 isn't run on 'cuda': it has QLinearConv. Run it on 'cpu'",
+    ),
+    "NodesElsewhere": (
+        {
+            "model": "net/fp32",
+            "provider": "cuda",
+            "elsewhere": {"cpu": {"Shape": 2, "Gather": 1}},
+        },
+        "3 of the nodes of net/fp32 run elsewhere than on 'cuda', the only provider that is "
+        "allowed (cpu: 2 Shape, 1 Gather). Leave out --strict",
+    ),
     "FactoryFailed": (
         {"target": "net.py:make", "problem": "raised KeyError", "where": "net.py:3"},
         "net.py:make raised KeyError (at net.py:3)",
@@ -119,7 +132,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
 def test_the_tree_names_every_exit_code() -> None:
     text = errors.__doc__ or ""
     codes = {kind.__name__: kind.exit_code for kind in CLASSES if "exit_code" in vars(kind)}
-    assert codes == {"EdgekitError": 1, "UsageError": 2, "GateFailed": 3}
+    assert codes == {"EdgekitError": 1, "UsageError": 2, "NodesElsewhere": 3, "GateFailed": 3}
     for name, code in codes.items():
         line = next(line for line in text.splitlines() if re.search(rf"\b{name}\b", line))
         assert re.search(rf"\b{code}\b", line)

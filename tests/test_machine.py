@@ -268,12 +268,16 @@ def test_governor_names_all_that_differ(root_of: MakeRoot, monkeypatch: pytest.M
         "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  550.54.15  Release Build",
     ],
 )
-def test_gpu_is_read_from_the_kernel(version: str, root_of: MakeRoot) -> None:
+def test_gpu_is_read_from_the_kernel(
+    version: str, root_of: MakeRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     files = {
         f"proc/driver/nvidia/gpus/0000:0{n}:00.0/information": "Model: \t\t NVIDIA H100\nIRQ:  1\n"
         for n in (1, 2)
     }
-    found = machine.describe(root=root_of({**files, "proc/driver/nvidia/version": version}))
+    files |= {"proc/driver/nvidia/version": version, "dev/nvidiactl": ""}
+    found = machine.describe(root=root_of(files))
     assert (found.gpu, found.driver) == ("2 x NVIDIA H100", "550.54.15")
 
 
@@ -281,7 +285,7 @@ def test_gpu_is_read_from_the_kernel(version: str, root_of: MakeRoot) -> None:
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        ("echo 'NVIDIA L4, 535.1.2'", ("NVIDIA L4", "535.1.2")),
+        ("echo 'NVIDIA L4, 535.1.2, 23034, GPU-1, 8.9'", ("NVIDIA L4", "535.1.2")),
         ("echo 'failed to talk to the driver'; exit 9", (None, None)),
         ("true", (None, None)),
     ],
@@ -295,8 +299,23 @@ def test_gpu_is_asked_of_nvidia_smi_where_only_the_device_is_there(
     root = root_of({"dev/nvidiactl": "", "bin/nvidia-smi": f"#!/bin/sh\n{answer}\n"})
     (root / "bin/nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     described = machine.describe(root=root)
     assert (described.gpu, described.driver) == found
+
+
+def test_hidden_gpus_are_not_this_processes(
+    root_of: MakeRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "dev/nvidiactl": "",
+        "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: NVIDIA H100\n",
+        "proc/driver/nvidia/version": "NVRM version: Module  550.54.15",
+    }
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    found = machine.describe(root=root_of(files))
+    assert (found.gpu, found.driver) == (None, None)
 
 
 def test_no_process_is_started_without_a_device(

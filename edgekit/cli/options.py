@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edgekit.cli.output import Settings
 from edgekit.terms import Idle, Task, members
+
+if TYPE_CHECKING:
+    from edgekit.package.values import SessionChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,8 +42,11 @@ def debug_option(function: F) -> F:
 
 
 def session_options(function: F) -> F:
-    """Add how a session runs: `--provider`, `--threads` and `--idle`."""
+    """Add how a session runs: the provider with its options, `--threads`, `--idle`, `--strict`."""
     for option in (
+        click.option(
+            "--strict", is_flag=True, help="Refuse a model with nodes on another provider."
+        ),
         click.option(
             "--idle",
             type=click.Choice(members(Idle)),
@@ -54,13 +60,68 @@ def session_options(function: F) -> F:
             help="Threads for one call.  [default: all]",
         ),
         click.option(
+            "--provider-library",
+            "library",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="The library of a plug-in provider; --provider is the name that it registers.",
+        ),
+        click.option(
+            "--provider-option",
+            "provider_options",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="An option of the provider's own; repeat for more.",
+        ),
+        click.option(
             "--provider",
             metavar="NAME",
-            help="The execution provider to run on; there is no fallback.  [default: cpu]",
+            help="The execution provider to run on, without a fallback; 'best' takes the best that "
+            "can be used.  [default: cpu]",
         ),
     ):
         function = option(function)
     return function
+
+
+def named_values(texts: Sequence[str], *, option: str) -> dict[str, str]:
+    """Split `NAME=VALUE` texts.
+
+    Raises:
+        BadValue: one isn't of that form, or a name comes twice.
+    """
+    named: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or name in named:
+            from edgekit.errors import BadValue
+
+            raise BadValue(what=option, asked=repr(text), expected="NAME=VALUE, each name once")
+        named[name] = value
+    return named
+
+
+def session_choice(
+    provider: str | None,
+    provider_options: Sequence[str],
+    *,
+    threads: int | None,
+    idle: Idle | None,
+) -> SessionChoice:
+    """Make the choice that was typed; the library's defaults stand for what wasn't."""
+    from edgekit.package.values import SessionChoice
+
+    return SessionChoice(
+        **given(
+            {
+                "provider": provider,
+                "provider_options": named_values(provider_options, option="--provider-option")
+                or None,
+                "threads": threads,
+                "idle": idle,
+            }
+        )
+    )
 
 
 def source_options(function: F) -> F:

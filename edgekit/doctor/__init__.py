@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.doctor.examination import examine
+from edgekit.doctor.examination import examine, examine_provider
 from edgekit.doctor.report import Report
 
-__all__ = ["Report", "examine"]
+__all__ = ["Report", "examine", "examine_provider"]

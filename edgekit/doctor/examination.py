@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgekit import graphics, providers
 from edgekit import machine as machines
-from edgekit import providers
-from edgekit.doctor import conflicts, features, interpreter, limits, packages
+from edgekit.doctor import conflicts, features, interpreter, limits, nvidia, packages
 from edgekit.doctor.report import ProviderFinding, Report, Severity
+from edgekit.installed import RUNTIMES
+from edgekit.providers import ProviderInfo
 
 
 def examine(*, root: Path = Path("/")) -> Report:
     """Examine this machine and this Python. `root` is where `/proc`, `/sys` and `/dev` lie.
 
-    Nothing is changed: onnxruntime is imported, a plug-in provider that is installed is loaded into
-    it, and a file that is gone at once is made where the cache folder is.
+    Nothing is changed: onnxruntime is imported, plug-in providers that are installed are loaded
+    into it, and a file that is gone at once is made where the cache folder is.
     """
     machine = machines.describe(root=root)
-    found = tuple(_provider(name) for name in providers.names())
+    seen = graphics.look(root=root)
+    found = tuple(_finding(providers.find(name)) for name in providers.names())
     return Report(
         usable=any(row.name == "cpu" and row.diagnosis.usable for row in found),
         summary=machines.summary(machine),
@@ -28,17 +31,57 @@ def examine(*, root: Path = Path("/")) -> Report:
         machine=machine,
         features=features.examine(machine),
         limits=limits.examine(machine, root=root),
+        nvidia=nvidia.examine(seen),
+        graphics=seen,
     )
 
 
-def _provider(name: str) -> ProviderFinding:
-    provider = providers.find(name)
+def examine_provider(name: str, *, library: str | None = None, root: Path = Path("/")) -> Report:
+    """Examine what matters for one provider; the report's other parts are empty.
+
+    Args:
+        name: the provider's.
+        library: a plug-in's library, see `edgekit.providers.find`.
+        root: where `/proc`, `/sys` and `/dev` lie.
+
+    Raises:
+        UnknownName, BadValue: there is no such provider, or it takes no library.
+    """
+    provider = providers.find(name, library=library)
+    found = _finding(provider)
+    machine = machines.describe(root=root)
+    seen = graphics.look(root=root)
+    needed = {*RUNTIMES, *provider.packages, *(one.distribution for one in provider.libraries)}
+    return Report(
+        usable=found.diagnosis.usable,
+        summary=machines.summary(machine),
+        python=(),
+        packages=tuple(
+            row
+            for row in packages.examine()
+            if row.distribution in needed and row.version is not None
+        ),
+        conflicts=conflicts.of_runtime(),
+        providers=(found,),
+        machine=machine,
+        features=(),
+        limits=(),
+        nvidia=nvidia.examine(seen) if nvidia.matters(provider) else (),
+        graphics=seen,
+        provider=name,
+    )
+
+
+def _finding(provider: ProviderInfo) -> ProviderFinding:
     diagnosis = provider.diagnose()
     # Without the CPU nothing runs; every other provider is there for those who have the hardware.
-    unusable: Severity = "problem" if name == "cpu" else "note"
+    unusable: Severity = "problem" if provider.name == "cpu" else "note"
     return ProviderFinding(
-        name=name,
+        name=provider.name,
         ort_name=provider.ort_name,
         severity="ok" if diagnosis.usable else unusable,
         diagnosis=diagnosis,
+        tried=provider.tried,
+        extra=provider.extra,
+        needs=(*provider.packages, *(library.soname for library in provider.libraries)),
     )

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from edgekit.graphics import Graphics
 from edgekit.machine import Machine
 from edgekit.providers import Diagnosis
 
@@ -41,19 +42,27 @@ class PackageFinding(msgspec.Struct, frozen=True):
 
 
 class ProviderFinding(msgspec.Struct, frozen=True):
-    """An execution provider, by our name and ONNX Runtime's, and whether it can be used here."""
+    """An execution provider, by our name and ONNX Runtime's, and whether it can be used here.
+
+    `tried` is that edgekit's own tests or benchmarks ran a model on it; `extra` is what installs
+    it, empty where edgekit-onnx has none for it; `needs` are distributions and shared libraries.
+    """
 
     name: str
     ort_name: str
     severity: Severity
     diagnosis: Diagnosis
+    tried: bool = False
+    extra: str = ""
+    needs: tuple[str, ...] = ()
 
 
 class Report(msgspec.Struct, frozen=True):
-    """Everything that was found.
+    """Everything that was found; of one provider alone where `provider` names it.
 
-    `usable` says whether a model can run here, which is whether the CPU provider works. `summary`
-    names the processor in a few words, `features` are about its instruction sets.
+    `usable` says whether a model can run here: on that provider, else on the CPU. `summary` names
+    the processor in a few words, `features` are about its instruction sets, `nvidia` about GPUs,
+    driver, CUDA, cuDNN and TensorRT.
     """
 
     usable: bool
@@ -65,4 +74,7 @@ class Report(msgspec.Struct, frozen=True):
     machine: Machine
     features: tuple[Finding, ...]
     limits: tuple[Finding, ...]
+    nvidia: tuple[Finding, ...] = ()
+    graphics: Graphics = Graphics()
+    provider: str = ""
     schema_version: int = SCHEMA_VERSION

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgekit import machine as machines
-from edgekit import providers
-from edgekit.errors import ProviderUnavailable
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.feeds import timing_feed
 from edgekit.measure.keeping import file_hashes, keep
@@ -19,12 +17,12 @@ from edgekit.measure.subjects import (
     open_subject,
     refuse_batch,
     refuse_strangers,
-    variant_call,
 )
 from edgekit.measure.surroundings import busy
+from edgekit.measure.ways import How, settle, variant_call
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
-from edgekit.package.values import PORTABLE, SessionChoice
+from edgekit.package.values import PORTABLE
 from edgekit.tensors import BY_SHAPE, random_outputs
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "candidates",
     "open_subject",
     "refuse_batch",
-    "refuse_unusable",
 ]
 
 log = logging.getLogger("edgekit")
@@ -44,12 +41,13 @@ _SURE = Plan()
 
 def bench_packages(
     subjects: list[Subject],
-    choice: SessionChoice,
+    how: How,
     *,
     originals: list[Candidate],
     left_out: list[LeftOut],
     batch: int | None = None,
     plan: Plan | None = None,
+    notes: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchReport:
     """Time the variants of the subjects beside the originals of the first, in one run.
@@ -59,11 +57,12 @@ def bench_packages(
 
     Args:
         subjects: what `open_subject` gave; all take and give arrays of the same names.
-        choice: how the variants run.
+        how: how the variants run.
         originals: candidates that are the original, first the one to compare with.
         left_out: originals that are known not to run here.
         batch: the size of the batch dimension; by default 1, or the lowest that the model takes.
         plan: how much to measure.
+        notes: what else the report is to say.
         progress: called with the turns done and the turns in all.
 
     Raises:
@@ -71,7 +70,7 @@ def bench_packages(
         BadValue: a batch that the model doesn't take, or subjects that don't fit each other.
         EdgekitError: a variant could not be opened or run.
     """
-    refuse_unusable(choice.provider)
+    how, why = settle(how)
     refuse_strangers(subjects)
     first = subjects[0]
     package = first.package
@@ -81,8 +80,9 @@ def bench_packages(
     if disturbed:
         log.warning("%s", disturbed)
     evaluation = first.graph.evaluation if first.graph is not None else None
+    running, unfit = candidates(subjects, how)
     timings = time_candidates(
-        [*originals, *candidates(subjects, choice)],
+        [*originals, *running],
         feed,
         plan=plan,
         recorded=first.cases[0] if first.cases else None,
@@ -100,13 +100,13 @@ def bench_packages(
             metric=package.metric if package else "closeness",
             sizes=sizes,
             batch=rows,
-            threads=choice.threads or machines.threads_available(),
+            threads=how.session.threads or machines.threads_available(),
             machine=machines.describe(),
             plan=plan,
             measurements=timings.measurements,
             originals=[original.label for original in originals],
-            left_out=[*left_out, *timings.left_out],
-            notes=[*([disturbed] if disturbed else []), *_notes(subjects, plan)],
+            left_out=[*left_out, *unfit, *timings.left_out],
+            notes=[*filter(None, [why, *notes, disturbed]), *_notes(subjects, plan)],
             files={
                 name: sha256
                 for subject in subjects
@@ -120,48 +120,48 @@ def bench_packages(
     return done
 
 
-def refuse_unusable(provider: str) -> None:
-    """Raise ProviderUnavailable where a provider can't be used, before anything long starts."""
-    diagnosis = providers.find(provider).diagnose()
-    if not diagnosis.usable:
-        raise ProviderUnavailable(provider=provider, cause=diagnosis.cause, mend=diagnosis.mend)
-
-
-def candidates(subjects: list[Subject], choice: SessionChoice) -> list[Candidate]:
+def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list[LeftOut]]:
     """Make a candidate of every variant of every subject, each with a label of its own.
 
     A variant is held to its tolerance only where it comes from the weights that the baseline does:
-    another model may answer otherwise, and then only the distance is told.
+    another model may answer otherwise, and then only the distance is told. Variants that the
+    provider must not be given are left out, with the reason.
     """
     names = [subject.name for subject in subjects]
     paths = [str(subject.path) for subject in subjects]
     prefixes = names if len(set(names)) == len(names) else paths
     first = subjects[0].package
+    provider = how.provider
     made: list[Candidate] = []
+    unfit: list[LeftOut] = []
     for subject, prefix in zip(subjects, prefixes, strict=True):
         package = subject.package
         if package is None:
-            label = f"{prefix} · {choice.provider}"
-            call = variant_call(subject.path, PORTABLE, choice)
+            label = f"{prefix} · {provider.name}"
+            call = variant_call(subject.path, PORTABLE, how)
             made.append(Candidate(label, call, subject.path.stat().st_size))
             continue
         related = first is not None and (
             package.provenance.weights_sha256 == first.provenance.weights_sha256
         )
-        made += [
-            Candidate(
-                label=f"{prefix}/{variant.name} · {choice.provider}"
-                if len(subjects) > 1
-                else f"{variant.name} · {choice.provider}",
-                call=variant_call(subject.path, variant.name, choice),
-                size_bytes=sum(package.files[name].size for name in reading.files_of(variant)),
-                tolerance={entry.output: entry.tolerance for entry in variant.closeness}
-                if related
-                else {},
+        for variant in subject.variants:
+            name = f"{prefix}/{variant.name}" if len(subjects) > 1 else variant.name
+            label = f"{name} · {provider.name}"
+            reason = provider.refuses(variant.facts)
+            if reason:
+                unfit.append(LeftOut(label, reason))
+                continue
+            made.append(
+                Candidate(
+                    label=label,
+                    call=variant_call(subject.path, variant.name, how),
+                    size_bytes=sum(package.files[file].size for file in reading.files_of(variant)),
+                    tolerance={entry.output: entry.tolerance for entry in variant.closeness}
+                    if related
+                    else {},
+                )
             )
-            for variant in subject.variants
-        ]
-    return made
+    return made, unfit
 
 
 def _baseline_is(baseline: str, originals: list[Candidate], first: Subject) -> str:

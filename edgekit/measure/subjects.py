@@ -9,11 +9,12 @@ import msgspec
 
 from edgekit.errors import BadValue, NotFound
 from edgekit.measure.feeds import made_up, timing_feed
+from edgekit.measure.ways import How, variant_call
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
-from edgekit.package.values import PORTABLE, Graph, Package, SessionChoice, Variant
+from edgekit.package.values import PORTABLE, Graph, Package, Variant
 from edgekit.tensors import Case, Feed, Signature
-from edgekit.workers import Call, Worker
+from edgekit.workers import Worker
 
 _WALL_S = 600.0
 
@@ -52,7 +53,7 @@ def open_subject(path: Path, *, variants: Sequence[str] = (), wall_s: float = _W
             raise NotFound(path=str(path))
         with Worker(str(path), wall_s=wall_s) as worker:
             for name in variants or (PORTABLE,):
-                signature = worker.open(variant_call(path, name, SessionChoice())).signature
+                signature = worker.open(variant_call(path, name, How())).signature
         return Subject(path, path.stem, signature, [])
     package = reading.read(path)
     graph, chosen = _chosen(path, package, variants)
@@ -89,14 +90,6 @@ def refuse_strangers(subjects: list[Subject]) -> None:
                     asked=f"{first.path} and {other.path}, whose {part} differ",
                     expected=f"models with the same {part}, by name and type",
                 )
-
-
-def variant_call(path: Path, variant: str, choice: SessionChoice) -> Call:
-    """Write the call that opens a variant, or a plain .onnx file, in a worker."""
-    return Call(
-        "edgekit.runtime.runner:open_variant",
-        {"path": str(path.absolute()), "variant": variant, "session": choice},
-    )
 
 
 def example(subject: Subject) -> Feed:

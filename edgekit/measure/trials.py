@@ -10,7 +10,7 @@ import msgspec
 from edgekit.errors import EdgekitError, ModelFileError
 from edgekit.measure.feeds import batch_dim, made_up
 from edgekit.measure.quality import furthest
-from edgekit.measure.subjects import variant_call
+from edgekit.measure.ways import How, variant_call
 from edgekit.metrics import Closeness, closeness, largest, within
 from edgekit.package.values import OutputCloseness, SessionChoice, Tolerance
 from edgekit.tensors import Array, Case, Signature, dim_sizes, dynamic_dims
@@ -74,9 +74,9 @@ def run_trials(model: Path, precision: str, *, name: str, wall_s: float) -> Tria
     refusals: list[str] = []
     compared: dict[str, _Compared] = {}
     with Worker(name, wall_s=wall_s) as stored, Worker(name, wall_s=wall_s) as optimized:
-        as_stored = SessionChoice(graph_level="disabled")
+        as_stored = How(SessionChoice(graph_level="disabled"))
         signature = stored.open(variant_call(model, "portable", as_stored)).signature
-        optimized.open(variant_call(model, "portable", SessionChoice()))
+        optimized.open(variant_call(model, "portable", How()))
         for tried in _sizes_to_try(signature):
             if len(sizes) == _ENOUGH_SIZES:
                 break

@@ -23,9 +23,10 @@ import msgspec
 from edgekit.errors import StorageError, WouldOverwrite
 from edgekit.errors import as_storage_error as as_storage_error
 from edgekit.package import manifest, reading
+from edgekit.package.locking import editing_lock
 from edgekit.package.values import FileRecord, Graph, Package
 
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
 _LOCK = ".lock"
 _CHUNK = 4 << 20
 
@@ -50,7 +51,7 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         missing = [parent for parent in folder.parents if not parent.exists()]
         _make_parent(folder)
         _sweep(folder)
-        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_PARTIAL}")
+        partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PARTIAL}")
         # Held as long as this process works on it: what a killed one left behind has no holder.
         lock = FileLock(partial.with_suffix(_LOCK))
         # Nobody else knows the name: a lock that can't be had at once can't be had here at all.
@@ -93,7 +94,7 @@ def commit(folder: Path, package: Package, contents: Mapping[str, bytes | Path])
     file in `folder` to take over. Files that `package.files` lists stay as they are, those that
     `package` uses no more go. A name that other content has taken gets eight hex digits of the
     new hash. There is one writer at a time: two that commit to one folder could lose each other's
-    files.
+    files, which is why a package that is in use is changed by `edgekit.package.editing.edit`.
 
     Raises:
         StorageError: the disk is full or not writable; what was there before still stands.
@@ -104,7 +105,7 @@ def commit(folder: Path, package: Package, contents: Mapping[str, bytes | Path])
         renamed: dict[str, str] = {}
         records = dict(package.files)
         for name, content in contents.items():
-            record = _record(content)
+            record = record_of(content)
             renamed[name] = _free_name(name, record, listed)
             records.pop(name, None)
             records[renamed[name]] = record
@@ -119,7 +120,7 @@ def commit(folder: Path, package: Package, contents: Mapping[str, bytes | Path])
         _sync_folder(folder)
         for name in listed.keys() - package.files.keys():
             (folder / name).unlink(missing_ok=True)
-        for left in folder.glob(f".*{_PARTIAL}"):
+        for left in folder.glob(f".*{PARTIAL}"):
             left.unlink(missing_ok=True)
     return package
 
@@ -142,7 +143,8 @@ def _listed_before(folder: Path) -> dict[str, FileRecord]:
     return dict(reading.read(folder).files)
 
 
-def _record(content: bytes | Path) -> FileRecord:
+def record_of(content: bytes | Path) -> FileRecord:
+    """Return the SHA-256 and the size of a file that is to be listed."""
     if isinstance(content, bytes):
         return FileRecord(hashlib.sha256(content).hexdigest(), len(content))
     digest = hashlib.sha256()
@@ -170,7 +172,7 @@ def _place(path: Path, content: bytes | Path) -> None:
 
 
 def _replace_file(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         with partial.open("xb") as file:
             file.write(content)
@@ -228,14 +230,23 @@ def _put_in_place(partial: Path, folder: Path, *, overwrite: bool) -> None:
             # Another process has just put one there.
             _put_in_place(partial, folder, overwrite=overwrite)
             return
-    elif not _swap(partial, folder):
-        # For a moment there is none: `reading.recover` mends an interruption in between.
-        aside = reading.previous(folder)
-        shutil.rmtree(aside, ignore_errors=True)
-        folder.rename(aside)
-        partial.rename(folder)
+    else:
+        with _nobody_editing(folder):
+            if not _swap(partial, folder):
+                # For a moment there is none: `reading.recover` mends an interruption in between.
+                aside = reading.previous(folder)
+                shutil.rmtree(aside, ignore_errors=True)
+                folder.rename(aside)
+                partial.rename(folder)
     _sync_folder(folder.parent)
     shutil.rmtree(reading.previous(folder), ignore_errors=True)
+
+
+def _nobody_editing(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Wait for whoever is changing the package that is replaced; one that nobody can write into
+    is changed by none.
+    """
+    return editing_lock(folder) if os.access(folder, os.W_OK) else contextlib.nullcontext()
 
 
 def _swap(one: Path, other: Path) -> bool:
@@ -259,7 +270,7 @@ def _sweep(folder: Path) -> None:
     lock = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}{re.escape(_LOCK)}")
     for entry in [entry for entry in folder.parent.iterdir() if lock.fullmatch(entry.name)]:
         with contextlib.suppress(Timeout), FileLock(entry, timeout=0):
-            _remove(entry.with_suffix(_PARTIAL))
+            _remove(entry.with_suffix(PARTIAL))
 
 
 def _remove(partial: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from edgekit.tensors import Signature
-from edgekit.terms import GraphLevel, Idle, Metric, Split, Strategy
+from edgekit.terms import GraphLevel, Idle, Metric, Scheme, Split, Strategy
 
 SCHEMA_VERSION = 1
 """Version of `additional_metadata.edgekit`. Readers refuse a newer one and say so."""
@@ -86,11 +86,23 @@ class GraphFacts(Value, frozen=True):
     operators: dict[str, int]
 
 
+class Recipe(Value, frozen=True):
+    """How a variant was made from its parent.
+
+    `keep_float` names the nodes that were left in float32, those without a name by their operator
+    and first output ("Add:sum").
+    """
+
+    scheme: Scheme
+    keep_float: tuple[str, ...] = ()
+
+
 class Variant(Value, frozen=True):
     """One .onnx file of a package. `files` names external data beside `model`.
 
     `closeness` holds one entry an output, of the verification that let the variant in; a random
-    output has none.
+    output has none. `parent` and `recipe` say what it was made from and how; what came from the
+    original itself has neither.
     """
 
     name: str
@@ -102,6 +114,7 @@ class Variant(Value, frozen=True):
     files: tuple[str, ...] = ()
     parent: str | None = None
     target: Target = Target()
+    recipe: Recipe | None = None
 
 
 class Verification(Value, frozen=True):

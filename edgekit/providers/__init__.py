@@ -1,18 +1,41 @@
 """The execution providers, a file each, found by file name.
 
-To add one, add a file that exposes `PROVIDER`, a `ProviderInfo` whose name is the file's.
+To add one, add a file that exposes `PROVIDER`, a `ProviderInfo` whose name is the file's, with
+hyphens for underscores.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+from pathlib import Path
 
 from edgekit.errors import UnknownName
-from edgekit.providers.info import Diagnosis, OrtSettings, ProviderInfo
+from edgekit.providers.info import (
+    Diagnosis,
+    Library,
+    Occasion,
+    Option,
+    OrtSettings,
+    Plugin,
+    ProviderInfo,
+)
 
-__all__ = ["Diagnosis", "OrtSettings", "ProviderInfo", "find", "names"]
+__all__ = [
+    "Diagnosis",
+    "Library",
+    "Occasion",
+    "Option",
+    "OrtSettings",
+    "Plugin",
+    "ProviderInfo",
+    "find",
+    "names",
+]
 
-_SHARED = frozenset({"diagnosis", "info", "options", "plugin"})
+_SHARED = frozenset(
+    {"built_in", "choosing", "diagnosis", "info", "libraries", "options", "plugin", "profiles"}
+)
 """The files of this room that aren't a provider."""
 
 
@@ -20,16 +43,42 @@ def names() -> list[str]:
     """List the providers that edgekit knows, whether or not they can be used here."""
     import pkgutil
 
-    return sorted({module.name for module in pkgutil.iter_modules(__path__)} - _SHARED)
+    found = {module.name for module in pkgutil.iter_modules(__path__)} - _SHARED
+    return sorted(name.replace("_", "-") for name in found)
 
 
-def find(name: str) -> ProviderInfo:
+def find(name: str, *, library: str | None = None) -> ProviderInfo:
     """Return what is known about a provider.
+
+    Args:
+        name: its name; or, of one that isn't listed, the name that its library registers.
+        library: the plug-in's library, for one that isn't listed, or in place of the one that
+            its package brings. It comes from the user and never from a package.
 
     Raises:
         UnknownName: there is no such provider.
+        BadValue: a library for a provider that is part of onnxruntime.
     """
-    if name not in (available := names()):
-        raise UnknownName(kind="execution provider", asked=name, available=available)
-    provider: ProviderInfo = importlib.import_module(f"{__name__}.{name}").PROVIDER
-    return provider
+    known = name in (available := names())
+    if not known and library is None:
+        action = (
+            "Another plug-in provider goes by the name that its library registers, together with "
+            "--provider-library PATH."
+        )
+        raise UnknownName(kind="execution provider", asked=name, available=available, action=action)
+    if not known:
+        from edgekit.providers.plugin import by_library
+
+        return by_library(name, Path(library or ""))
+    provider: ProviderInfo = importlib.import_module(
+        f"{__name__}.{name.replace('-', '_')}"
+    ).PROVIDER
+    if library is None:
+        return provider
+    from edgekit.providers.plugin import refuse_library
+
+    if provider.plugin is None:
+        raise refuse_library(name)
+    return dataclasses.replace(
+        provider, plugin=Plugin(provider.plugin.distribution, str(Path(library).absolute()))
+    )

@@ -6,19 +6,22 @@ These values hold functions, so they are never stored; what is stored is the `Se
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import msgspec
 
-from edgekit.package.values import SessionChoice
+from edgekit.package.values import GraphFacts, SessionChoice
+from edgekit.tensors import Signature
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
     """Whether a provider can be used here, and if not: why, what there is, what to do.
 
     `cause` is half a sentence without a full stop. `cause`, `needed` and `mend` are empty where
-    the provider is usable; `found` says what was looked at either way.
+    the provider is usable; `found` says what was looked at either way. `also` are further causes,
+    which stay when the first is mended.
     """
 
     usable: bool
@@ -26,33 +29,146 @@ class Diagnosis(msgspec.Struct, frozen=True):
     found: str
     needed: str
     mend: str
+    also: tuple[str, ...] = ()
+
+
+class Library(msgspec.Struct, frozen=True):
+    """A shared library that a provider loads: ``libcudart.so`` of version 13.
+
+    `version` is the one in the name of its file. `distribution` is the package that brings it,
+    empty for what comes with a driver or is installed by hand.
+    """
+
+    file: str
+    version: str
+    distribution: str = ""
+
+    @property
+    def soname(self) -> str:
+        """The name under which the loader looks for it on Linux."""
+        return f"{self.file}.{self.version}"
+
+
+class Option(msgspec.Struct, frozen=True):
+    """An option: what it does, the values that it takes, and what edgekit sets it to and why.
+
+    A value is one of `words`, or a whole number from `low` to `high`, or text that matches
+    `pattern`. `default` None leaves ONNX Runtime's own.
+    """
+
+    says: str
+    words: tuple[str, ...] = ()
+    low: int | None = None
+    high: int | None = None
+    pattern: str = ""
+    default: str | None = None
+    why: str = ""
+
+    def takes(self, value: object) -> bool:
+        """Tell whether this is a value that has an effect, and the one that it names."""
+        if not isinstance(value, str):
+            return False
+        if self.words:
+            return value in self.words
+        if self.low is not None and self.high is not None:
+            # No plus sign, no spaces, no leading zeros, no other script's digits.
+            plain = re.fullmatch(r"0|-?[1-9][0-9]{0,19}", value)
+            return plain is not None and self.low <= int(value) <= self.high
+        return re.fullmatch(self.pattern, value) is not None
+
+    @property
+    def expected(self) -> str:
+        """The values that it takes, in words."""
+        if self.words:
+            return " or ".join(filter(None, (", ".join(self.words[:-1]), self.words[-1])))
+        if self.low is not None:
+            return f"a whole number from {self.low} to {self.high}"
+        return f"text like {self.pattern}"
+
+
+Options = Mapping[str, Option]
+"""Options by name."""
+
+
+class Plugin(msgspec.Struct, frozen=True):
+    """Where a plug-in provider's library lies: at a path, else in the package that brings it."""
+
+    distribution: str
+    library: str = ""
+
+
+class Occasion(msgspec.Struct, frozen=True):
+    """What a provider is told of a model, beside the choice of how to run it.
+
+    `sizes` are those that the model's dimensions have in its recorded cases. `folder` is where the
+    provider may keep what it builds; None where it is to keep nothing.
+    """
+
+    signature: Signature | None = None
+    sizes: tuple[dict[str, int], ...] = ()
+    folder: str | None = None
 
 
 class OrtSettings(msgspec.Struct, frozen=True):
     """A session choice in ONNX Runtime's own words.
 
-    `provider` is one entry of `InferenceSession(providers=[...])`. Where `plugin` names a
-    distribution the provider is a plug-in: the session gets it by
-    `SessionOptions.add_provider_for_devices(edgekit.providers.plugin.devices(...), options)`
-    and no list of providers. `graph_optimization_level` is a member's name of ONNX Runtime's
+    `providers` is `InferenceSession(providers=[...])`, the asked one first; those behind it may
+    take nodes that it leaves. Where `plugin` is set the first is a plug-in: the session gets it by
+    `SessionOptions.add_provider_for_devices(edgekit.providers.plugin.devices(...), options)` and
+    no list of providers. `graph_optimization_level` is a member's name of ONNX Runtime's
     `GraphOptimizationLevel`. Nodes run one after the other (ORT_SEQUENTIAL, ORT's default).
     """
 
-    provider: tuple[str, dict[str, str]]
+    providers: tuple[tuple[str, dict[str, str]], ...]
     intra_op_num_threads: int
     inter_op_num_threads: int
     graph_optimization_level: str
     config_entries: dict[str, str]
-    plugin: str | None = None
+    plugin: Plugin | None = None
+
+
+def as_stored(choice: SessionChoice, precision: str) -> str:
+    """Say that a provider computes in the precision that the model is stored in."""
+    del choice
+    return precision
+
+
+def takes_everything(facts: GraphFacts) -> str:
+    """Refuse no model."""
+    del facts
+    return ""
+
+
+def same_surroundings(choice: SessionChoice) -> dict[str, str]:
+    """Ask for no environment variable."""
+    del choice
+    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderInfo:
-    """An execution provider: its names, what brings it, and what is asked of it.
+    """An execution provider: its names, what brings it, what it needs, and what is asked of it.
 
-    `name` is ours and the file's, `ort_name` ONNX Runtime's. `extra` is the extra of edgekit-onnx
-    that installs it, `packages` the distributions that must be there for it. `precisions` are
-    those that it computes in, not those that it merely accepts and casts.
+    Attributes:
+        name: ours, and the file's, with hyphens for underscores.
+        ort_name: ONNX Runtime's.
+        extra: the extra of edgekit-onnx that installs it; empty where there is none.
+        summary: the hardware that it is for.
+        packages: the distributions that must be there for it.
+        precisions: those that it computes in, not those that it merely accepts and casts.
+        tried: that edgekit's own tests or benchmarks ran a model on it.
+        libraries: the shared libraries that it loads, with the versions that it was linked to.
+        options: its own options.
+        device: ONNX Runtime's word for a memory of its own, where arrays can stay between calls;
+            empty where it works in the processor's.
+        companions: our names of providers that may take the nodes that it leaves, besides `cpu`.
+        builds: that loading a model means compiling it, so that what was built is worth keeping.
+        plugin: where its library comes from, if it is a plug-in.
+        diagnosed: tell whether it can be used here; see `diagnose`.
+        translated: say a choice in ONNX Runtime's words; see `translate`.
+        computes: say which precision a choice makes it compute in, given the model's own.
+        refuses: say why a model must not be run on it, empty where it may.
+        environment: the environment variables that a choice needs, which only a worker may set.
     """
 
     name: str
@@ -61,5 +177,27 @@ class ProviderInfo:
     summary: str
     packages: tuple[str, ...]
     precisions: tuple[str, ...]
-    diagnose: Callable[[], Diagnosis]
-    translate: Callable[[SessionChoice], OrtSettings]
+    tried: bool
+    diagnosed: Callable[[ProviderInfo], Diagnosis]
+    translated: Callable[[ProviderInfo, SessionChoice, Occasion], OrtSettings]
+    libraries: tuple[Library, ...] = ()
+    options: Options = field(default_factory=dict)
+    device: str = ""
+    companions: tuple[str, ...] = ()
+    builds: bool = False
+    plugin: Plugin | None = None
+    computes: Callable[[SessionChoice, str], str] = as_stored
+    refuses: Callable[[GraphFacts], str] = takes_everything
+    environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
+
+    def diagnose(self) -> Diagnosis:
+        """Tell whether the provider can be used here, and if not, why and what to do."""
+        return self.diagnosed(self)
+
+    def translate(self, choice: SessionChoice, occasion: Occasion | None = None) -> OrtSettings:
+        """Say a choice in ONNX Runtime's words, for a model of which `occasion` tells.
+
+        Raises:
+            UnknownName, BadValue: an option, or its value, isn't one that takes effect.
+        """
+        return self.translated(self, choice, occasion or Occasion())

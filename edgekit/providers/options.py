@@ -8,47 +8,67 @@ reads a file, since choices also come with packages.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from edgekit.errors import BadValue, UnknownName
 from edgekit.machine import threads_available
 from edgekit.package.values import SessionChoice
-from edgekit.providers.info import OrtSettings
+from edgekit.providers.info import Occasion, Option, Options, OrtSettings, ProviderInfo
 from edgekit.terms import GraphLevel, Idle, members
 
-Allowed = Mapping[str, str]
-"""Options by name, each with a regular expression that its whole value must match."""
+INT32 = 2**31 - 1
+MEMORY = 2**63 - 1
+"""The largest number of bytes that can be asked for."""
 
-FLAG = "0|1"
-NUMBER = "[0-9]{1,9}"
 
-SESSION_OPTIONS: Allowed = {
-    "mlas.use_lut_gemm": FLAG,
-    "optimization.constant_folding_max_output_size_in_bytes": NUMBER,
-    "optimization.disable_specified_optimizers": "[A-Za-z0-9_]+(;[A-Za-z0-9_]+)*",
-    "optimization.enable_cast_chain_elimination": FLAG,
-    "optimization.enable_gelu_approximation": FLAG,
-    "session.disable_aot_function_inlining": FLAG,
-    "session.disable_double_qdq_remover": FLAG,
-    "session.disable_prepacking": FLAG,
-    "session.disable_qdq_constant_folding": FLAG,
-    "session.disable_quant_qdq": FLAG,
-    "session.dynamic_block_base": NUMBER,
-    "session.enable_dq_matmulnbits_fusion": FLAG,
-    "session.enable_quant_qdq_cleanup": FLAG,
-    "session.force_spinning_stop": FLAG,
-    "session.graph_optimizations_loop_level": "0|1|2",
-    "session.intra_op.spin_backoff_max": NUMBER,
-    "session.qdq_matmulnbits_accuracy_level": "0|1|2|3|4",
-    "session.qdq_matmulnbits_block_size": "-1|[0-9]{1,4}",
-    "session.qdqisint8allowed": FLAG,
-    "session.record_ep_graph_assignment_info": FLAG,
-    "session.set_denormal_as_zero": FLAG,
-    "session.x64quantprecision": FLAG,
+def flag(says: str, *, default: str | None = None, why: str = "") -> Option:
+    """Describe an option that is off or on."""
+    return Option(says, words=("0", "1"), default=default, why=why)
+
+
+def number(
+    says: str, *, low: int = 0, high: int = INT32, default: str | None = None, why: str = ""
+) -> Option:
+    """Describe an option that takes a whole number."""
+    return Option(says, low=low, high=high, default=default, why=why)
+
+
+def word(says: str, words: tuple[str, ...], *, default: str | None = None, why: str = "") -> Option:
+    """Describe an option that takes one of a few words."""
+    return Option(says, words=words, default=default, why=why)
+
+
+SESSION_OPTIONS: Options = {
+    "mlas.use_lut_gemm": flag("multiply 4-bit weights through look-up tables"),
+    "optimization.constant_folding_max_output_size_in_bytes": number(
+        "fold no constant that grows larger than this"
+    ),
+    "optimization.disable_specified_optimizers": Option(
+        "leave out these rewrites of the graph", pattern="[A-Za-z0-9_]+(;[A-Za-z0-9_]+)*"
+    ),
+    "optimization.enable_cast_chain_elimination": flag("take out casts that undo each other"),
+    "optimization.enable_gelu_approximation": flag("compute Gelu by its approximation"),
+    "session.disable_aot_function_inlining": flag("keep functions whole until they are placed"),
+    "session.disable_double_qdq_remover": flag("keep one pair of Q and DQ behind another"),
+    "session.disable_prepacking": flag("keep weights as they are stored"),
+    "session.disable_qdq_constant_folding": flag("keep Q and DQ of constants"),
+    "session.disable_quant_qdq": flag("run Q and DQ one by one"),
+    "session.dynamic_block_base": number("hand out work in ever smaller blocks"),
+    "session.enable_dq_matmulnbits_fusion": flag("fuse DQ and MatMul of 4-bit weights"),
+    "session.enable_quant_qdq_cleanup": flag("take out Q and DQ that are left"),
+    "session.force_spinning_stop": flag("let threads sleep as soon as a call ends"),
+    "session.graph_optimizations_loop_level": word("rewrite again", ("0", "1", "2")),
+    "session.intra_op.spin_backoff_max": number("longest pause between two looks for work"),
+    "session.qdq_matmulnbits_accuracy_level": number("precision of 4-bit products", high=4),
+    "session.qdq_matmulnbits_block_size": number("rows that share a scale", low=-1, high=9999),
+    "session.qdqisint8allowed": flag("allow int8 activations"),
+    "session.set_denormal_as_zero": flag("take the smallest numbers for zero"),
+    "session.x64quantprecision": flag("prefer exact int8 products over fast ones"),
 }
 """Session configuration keys that a choice may set. What `idle`, `threads` and `graph_level` say
-has no second place here."""
+has no second place here, nor what edgekit always sets: that placement is recorded."""
+
+RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 
 _IDLE: dict[Idle, dict[str, str]] = {
     "spin": {"session.intra_op.allow_spinning": "1"},
@@ -68,26 +88,45 @@ _GRAPH_LEVELS: dict[GraphLevel, str] = {
 }
 
 
-def translate(choice: SessionChoice, *, name: str, ort_name: str, allowed: Allowed) -> OrtSettings:
-    """Say a choice in ONNX Runtime's words. `allowed` are the provider's own options.
+def translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
+    """Say a choice in ONNX Runtime's words, the provider's own defaults below what was asked for.
+
+    This is all that a provider needs which makes nothing of the occasion.
 
     Raises:
         UnknownName: an option that isn't on the list, with the nearest that is; or an unknown
             word for `idle` or `graph_level`.
         BadValue: a value that its option doesn't take, or a choice made for another provider.
     """
-    if choice.provider != name:
-        raise BadValue(what="The choice's provider", asked=repr(choice.provider), expected=name)
+    del occasion
+    if choice.provider != provider.name:
+        raise BadValue(
+            what="The choice's provider", asked=repr(choice.provider), expected=provider.name
+        )
     _known("graph level", choice.graph_level, GraphLevel)
     _known("word for idle", choice.idle, Idle)
     check("session option", choice.session_options, allowed=SESSION_OPTIONS)
-    check(f"option of the provider {name}", choice.provider_options, allowed=allowed)
+    check(
+        f"option of the provider {provider.name}",
+        choice.provider_options,
+        allowed=provider.options,
+    )
+    defaults = {
+        name: option.default
+        for name, option in provider.options.items()
+        if option.default is not None
+    }
     return OrtSettings(
-        provider=(ort_name, dict(choice.provider_options)),
+        providers=((provider.ort_name, {**defaults, **choice.provider_options}),),
         intra_op_num_threads=threads(choice),
         inter_op_num_threads=1,
         graph_optimization_level=_GRAPH_LEVELS[choice.graph_level],
-        config_entries={**_IDLE[choice.idle], **choice.session_options},
+        config_entries={
+            RECORD_PLACEMENT: "1",
+            **_IDLE[choice.idle],
+            **choice.session_options,
+        },
+        plugin=provider.plugin,
     )
 
 
@@ -100,7 +139,7 @@ def threads(choice: SessionChoice) -> int:
     return choice.threads
 
 
-def check(kind: str, options: Mapping[str, str], *, allowed: Allowed) -> None:
+def check(kind: str, options: Mapping[str, str], *, allowed: Options) -> None:
     """Refuse options that aren't on a list, and values that they don't take.
 
     Raises:
@@ -110,9 +149,9 @@ def check(kind: str, options: Mapping[str, str], *, allowed: Allowed) -> None:
     for key, value in options.items():
         if key not in allowed:
             raise UnknownName(kind=kind, asked=key, available=sorted(allowed), action=_place(key))
-        if not isinstance(value, str) or not re.fullmatch(allowed[key], value):
+        if not allowed[key].takes(value):
             raise BadValue(
-                what=f"The {kind} {key}", asked=repr(value), expected=f"text like {allowed[key]}"
+                what=f"The {kind} {key}", asked=repr(value), expected=allowed[key].expected
             )
 
 

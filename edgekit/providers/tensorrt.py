@@ -1,59 +1,103 @@
-"""ONNX Runtime's TensorRT provider, for NVIDIA GPUs: builds an engine of the model as it loads."""
+"""ONNX Runtime's TensorRT provider, for NVIDIA GPUs: builds an engine of the model as it loads.
+
+Precision is what the model's own types say: TensorRT 11 removed the flags that asked for another.
+Nodes that TensorRT doesn't take run on CUDA, and what CUDA doesn't take on the CPU; the session
+says which.
+"""
 
 from __future__ import annotations
 
-from edgekit.installed import distributions
+import msgspec
+
 from edgekit.package.values import SessionChoice
-from edgekit.providers import diagnosis, options
-from edgekit.providers.info import Diagnosis, OrtSettings, ProviderInfo
+from edgekit.providers import cuda, diagnosis, options, profiles
+from edgekit.providers.info import Diagnosis, Library, Occasion, OrtSettings, ProviderInfo
 
-_NAME, _ORT_NAME, _EXTRA = "tensorrt", "TensorrtExecutionProvider", "tensorrt"
-_LIBRARIES = "tensorrt-cu13-libs"
-_PACKAGES = ("onnxruntime-gpu", _LIBRARIES)
+OPTIONS = {
+    "device_id": options.number("which GPU, as CUDA counts them", high=63),
+    "trt_auxiliary_streams": options.number("streams beside the main one", low=-1, high=64),
+    "trt_builder_optimization_level": options.number("how long to search for kernels", high=5),
+    "trt_context_memory_sharing_enable": options.flag("share memory between subgraphs"),
+    "trt_cuda_graph_enable": options.flag("record a call's kernels and replay them"),
+    "trt_engine_hw_compatible": options.flag("build for Ampere and everything newer"),
+    "trt_force_sequential_engine_build": options.flag("build one engine after the other"),
+    "trt_layer_norm_fp32_fallback": options.flag("add up layer norms in float32"),
+    "trt_max_partition_iterations": options.number("tries to cut the graph", low=1, high=100000),
+    "trt_max_workspace_size": options.number("bytes that a kernel may take", high=options.MEMORY),
+    "trt_min_subgraph_size": options.number("smallest piece that is worth an engine", low=1),
+    "trt_sparsity_enable": options.flag("use weights of which two in four are zero"),
+}
+"""What may be asked for. Caches, profiles and EP contexts have their values from edgekit; the
+flags fp16, bf16 and int8 and calibration tables are left out on purpose."""
 
 
-def diagnose() -> Diagnosis:
-    """Tell whether onnxruntime is a build with TensorRT, and a GPU and TensorRT are there."""
+def _diagnose(provider: ProviderInfo) -> Diagnosis:
     return (
-        diagnosis.runtime_problem(_EXTRA)
-        or diagnosis.build_problem(_ORT_NAME, _EXTRA, packages=_PACKAGES)
-        or diagnosis.graphics_problem()
-        or _libraries_problem()
-        or diagnosis.usable(_PACKAGES, ort_name=_ORT_NAME)
+        diagnosis.runtime_problem(provider.extra)
+        or diagnosis.build_problem(provider.ort_name, provider.extra, packages=("onnxruntime-gpu",))
+        or diagnosis.nvidia_problem(
+            provider.libraries,
+            provider_library="libonnxruntime_providers_tensorrt.so",
+            extra=provider.extra,
+        )
+        or diagnosis.usable(provider.packages, ort_name=provider.ort_name)
     )
 
 
-def translate(choice: SessionChoice) -> OrtSettings:
-    """Say a choice in ONNX Runtime's words; precision is in the model, so there are no options.
-
-    Raises:
-        UnknownName, BadValue: an option, or its value, isn't one that takes effect.
-    """
-    return options.translate(choice, name=_NAME, ort_name=_ORT_NAME, allowed={})
+def _environment(choice: SessionChoice) -> dict[str, str]:
+    """Switch TF32 off: TensorRT's provider has no option for it, only this variable."""
+    del choice
+    return {"NVIDIA_TF32_OVERRIDE": "0"}
 
 
-def _libraries_problem() -> Diagnosis | None:
-    """Ask for TensorRT's own libraries, which onnxruntime-gpu links and doesn't bring."""
-    from ctypes.util import find_library  # asks the loader; only reached where there is a GPU
-
-    if distributions((_LIBRARIES,)) or find_library("nvinfer"):
-        return None
-    return Diagnosis(
-        usable=False,
-        cause=f"TensorRT's libraries cannot be found ({_LIBRARIES} is not installed)",
-        found=diagnosis.listed(distributions(_PACKAGES)),
-        needed="libnvinfer of the version that onnxruntime-gpu links",
-        mend=f"Run: {diagnosis.install_command(_EXTRA)}",
+def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
+    settings = options.translate(provider, choice, occasion)
+    ort_name, asked = settings.providers[0]
+    device = {name: value for name, value in asked.items() if name == "device_id"}
+    if occasion.signature is not None:
+        made = profiles.profile(occasion.signature, seen=occasion.sizes)
+        asked.update(profiles.options(made, "tensorrt"))
+    if occasion.folder is not None:
+        asked |= {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": occasion.folder,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": occasion.folder,
+        }
+    beside = {
+        **{k: o.default for k, o in cuda.OPTIONS.items() if o.default is not None},
+        **device,
+    }
+    return msgspec.structs.replace(
+        settings,
+        providers=(
+            (ort_name, asked),
+            (cuda.PROVIDER.ort_name, beside),
+        ),
     )
 
 
 PROVIDER = ProviderInfo(
-    name=_NAME,
-    ort_name=_ORT_NAME,
-    extra=_EXTRA,
+    name="tensorrt",
+    ort_name="TensorrtExecutionProvider",
+    extra="tensorrt",
     summary="NVIDIA GPUs through TensorRT",
-    packages=_PACKAGES,
+    packages=("onnxruntime-gpu", "tensorrt-cu13-libs"),
     precisions=("float32", "float16", "bfloat16", "int8"),
-    diagnose=diagnose,
-    translate=translate,
+    tried=False,
+    libraries=(
+        Library("libnvinfer.so", "10", "tensorrt-cu13-libs"),
+        Library("libnvonnxparser.so", "10", "tensorrt-cu13-libs"),
+        Library("libcudnn.so", "9", "nvidia-cudnn-cu13"),
+        Library("libcublas.so", "13", "nvidia-cublas"),
+        Library("libcudart.so", "13", "nvidia-cuda-runtime"),
+        Library("libcuda.so", "1"),
+    ),
+    options=OPTIONS,
+    device="cuda",
+    companions=("cuda",),
+    builds=True,
+    diagnosed=_diagnose,
+    translated=_translate,
+    environment=_environment,
 )

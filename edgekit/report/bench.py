@@ -9,6 +9,7 @@ from rich.console import Console
 from edgekit import machine
 from edgekit.measure.results import MB, BenchReport, Row
 from edgekit.report.figures import MISSING, count, digits, error, share, size, times
+from edgekit.report.placement import sentence
 from edgekit.report.tables import Column, print_table, shown
 
 _BETWEEN_CALLS = {
@@ -34,6 +35,10 @@ def _print_one(console: Console, report: BenchReport) -> None:
     for left in bench.left_out:
         console.print(f"{shown(left.label)} is left out: {shown(left.reason)}")
     console.print(_method(report), style="dim")
+    for measured in bench.measurements:
+        # Of the CPU provider there is nothing to tell: everything else falls back to it.
+        if measured.facts.placement is not None and measured.facts.provider != "cpu":
+            console.print(f"{shown(measured.label)} {shown(sentence(measured.facts))}.")
     for row in report.rows:
         if row.mismatch:
             console.print(f"[red]{shown(row.label)} answers otherwise[/]: {shown(row.mismatch)}")

@@ -8,6 +8,7 @@ import msgspec
 
 from edgekit.doctor import Report
 from edgekit.measure.inspection import Inspection
+from edgekit.measure.placements import Placements
 from edgekit.measure.results import BenchReport
 from edgekit.package.values import Package
 from edgekit.runtime.checks import CheckReport
@@ -33,9 +34,10 @@ class CheckDocument(msgspec.Struct, frozen=True):
 
 
 class InspectDocument(msgspec.Struct, frozen=True):
-    """`edgekit inspect --json`."""
+    """`edgekit inspect --json`; `placements` where a provider was asked for."""
 
     inspection: Inspection
+    placements: Placements | None = None
     schema_version: int = SCHEMA_VERSION
 
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+import msgspec
+import onnxruntime as ort
 
 from edgekit import machine as machines
 from edgekit import providers
-from edgekit.errors import CorruptPackage, ModelFileError, NotFound, UnknownName
+from edgekit.errors import CorruptPackage, ModelFileError, NotFound, ProviderUnfit, UnknownName
 from edgekit.package import reading
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import PORTABLE, Choice, Package, SessionChoice, Variant
+from edgekit.providers import choosing
+from edgekit.providers.info import Occasion, ProviderInfo
+from edgekit.runtime import placement
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
 from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec
@@ -25,54 +32,112 @@ def load(
     threads: int | None = None,
     idle: Idle = "brief",
     verify: bool = False,
+    strict: bool = False,
+    provider_options: Mapping[str, str] | None = None,
+    provider_library: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Open a model package, or a plain .onnx file, ready to be called.
 
     Args:
         package: the package's folder, or an .onnx file.
         variant: a variant's name; "portable" is the one that is right on every processor.
-        provider: the execution provider to run on; there is no fallback to another.
+        provider: the execution provider to run on; there is no fallback to another. "best" takes
+            the first that can be used of those that are usually fastest, and `explain()` says which
+            and why not the others.
         threads: threads for one call; None takes as many as this process may use.
         idle: what the threads do between calls, see `edgekit.terms.Idle`.
         verify: hash every file of the package, and keep the model in memory whatever its size.
+        strict: refuse a model of which any node would run on another provider.
+        provider_options: the provider's own options; `edgekit.providers.find(NAME).options` lists
+            them with the values that each takes.
+        provider_library: the library of a plug-in provider; `provider` is then the name that it
+            registers. It runs in this process: only load a library that you trust.
 
     Raises:
         NotFound: there is no such path.
         CorruptPackage, HashMismatch: the package is not what was packed.
         UnknownName: no such variant or provider.
         ProviderUnavailable: the provider cannot be used here; says how to get it.
+        ProviderUnfit: the provider must not be given this variant.
+        NodesElsewhere: `strict` was asked for and nodes run on another provider.
         ModelFileError: ONNX Runtime refuses the .onnx file.
+        BadValue: an option's value isn't one that it takes.
     """
-    choice = SessionChoice(provider=provider, threads=threads, idle=idle)
-    return open_model(Path(package), variant, choice, verify=verify)
+    choice = SessionChoice(
+        provider=provider,
+        threads=threads,
+        idle=idle,
+        provider_options=dict(provider_options or {}),
+    )
+    library = None if provider_library is None else os.fspath(provider_library)
+    return open_model(Path(package), variant, choice, verify=verify, strict=strict, library=library)
 
 
-def open_model(path: Path, variant: str, session: SessionChoice, *, verify: bool = False) -> Model:
+def open_model(
+    path: Path,
+    variant: str,
+    session: SessionChoice,
+    *,
+    verify: bool = False,
+    strict: bool = False,
+    library: str | None = None,
+) -> Model:
     """Open a package's variant, or a plain .onnx file, under the given session options.
 
     Raises what `load` raises.
     """
-    providers.find(session.provider)
+    way = _Way(session, library, verify, strict)
+    if way.session.provider != choosing.BEST:
+        return _open(path, variant, way, "")
+    return choosing.first_that_opens(
+        way.session,
+        lambda session, chosen: _open(
+            path, variant, msgspec.structs.replace(way, session=session), chosen.reason
+        ),
+    )
+
+
+class _Way(msgspec.Struct, frozen=True):
+    """How to open a model: the session, and what is never stored in a package."""
+
+    session: SessionChoice
+    library: str | None
+    verify: bool
+    strict: bool
+
+
+def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
+    """Open a variant on one provider; `why` says why on this one, where edgekit chose it."""
+    provider = providers.find(way.session.provider, library=way.library)
     if _is_plain(path):
-        return _open_onnx(path, variant, session)
+        return _open_onnx(path, variant, way, why)
     package = _read(path)
     chosen, reason = choose(package, variant)
-    if verify:
+    unfit = provider.refuses(chosen.facts)
+    if unfit:
+        raise ProviderUnfit(provider=provider.name, variant=chosen.name, reason=unfit)
+    if way.verify:
         for name, record in package.files.items():
             open_verified(path, name, record)
     files = {
-        name: open_verified(path, name, package.files[name], whole=verify)
+        name: open_verified(path, name, package.files[name], whole=way.verify)
         for name in reading.files_of(chosen)
     }
-    opened = open_session(files.pop(chosen.model), session, external=files)
     signature = reading.graph_of(package, chosen).signature
+    opened = open_session(
+        files.pop(chosen.model),
+        way.session,
+        external=files,
+        library=way.library,
+        occasion=Occasion(signature=signature),
+    )
     _check_agreement(path, signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
         signature,
         name=package.name,
-        facts=_facts(session, chosen.precision),
-        choice=_choice(chosen.name, session, reason),
+        facts=_facts(opened, provider, way, f"{package.name}/{chosen.name}", chosen.precision),
+        choice=_choice(chosen.name, way.session, reason, why),
         folder=path.absolute(),  # the process may move on before it asks for a check
         package=package,
         variant=chosen,
@@ -113,7 +178,7 @@ def _read(path: Path) -> Package:
     return reading.read(path)
 
 
-def _open_onnx(path: Path, variant: str, session: SessionChoice) -> Model:
+def _open_onnx(path: Path, variant: str, way: _Way, why: str) -> Model:
     if not path.exists():
         raise NotFound(path=str(path))
     if not path.is_file():
@@ -122,27 +187,43 @@ def _open_onnx(path: Path, variant: str, session: SessionChoice) -> Model:
         raise UnknownName(kind="variant", asked=variant, available=[PORTABLE, path.stem])
     status = path.stat()
     stamp = reading.Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
-    opened = open_session(Verified(path, None, stamp), session)
+    opened = open_session(Verified(path, None, stamp), way.session, library=way.library)
+    provider = providers.find(way.session.provider, library=way.library)
     return Model(
         opened,
         signature_of(opened, path=path),
         name=path.stem,
-        facts=_facts(session, "as stored"),
-        choice=_choice(path.stem, session, "a plain .onnx file: nothing to choose from"),
+        facts=_facts(opened, provider, way, path.name, "as stored"),
+        choice=_choice(path.stem, way.session, "a plain .onnx file: nothing to choose from", why),
     )
 
 
-def _facts(session: SessionChoice, precision: str) -> RunFacts:
+def _facts(
+    opened: ort.InferenceSession, provider: ProviderInfo, way: _Way, model: str, precision: str
+) -> RunFacts:
+    """Tell how a session really runs.
+
+    Raises:
+        NodesElsewhere: nodes run on another provider, and the way allows none there.
+    """
+    nodes = placement.nodes_by_provider(opened, provider)
+    if way.strict:
+        placement.refuse_elsewhere(model, nodes, provider=provider.name)
     return RunFacts(
-        provider=session.provider,
+        provider=provider.name,
         precision=precision,
-        threads=session.threads or machines.threads_available(),
-        idle=session.idle,
+        threads=way.session.threads or machines.threads_available(),
+        idle=way.session.idle,
+        placement=nodes,
+        # Between providers that work in the same memory nothing is copied.
+        copies=None if provider.device else 0,
+        computes=provider.computes(way.session, precision),
+        library=way.library,
     )
 
 
-def _choice(variant: str, session: SessionChoice, reason: str) -> Choice:
-    return Choice(variant=variant, session=session, reason=reason)
+def _choice(variant: str, session: SessionChoice, reason: str, why: str) -> Choice:
+    return Choice(variant, session, f"{reason}; {why}" if why else reason)
 
 
 def _check_agreement(path: Path, ours: Signature, files: Signature) -> None:

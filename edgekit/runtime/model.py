@@ -16,6 +16,7 @@ from edgekit.package.reading import graph_of
 from edgekit.package.values import Choice, Package, Variant
 from edgekit.runtime.checks import CheckReport, check_cases
 from edgekit.runtime.inputs import check_shapes, conform
+from edgekit.runtime.placement import in_words
 from edgekit.tensors import Array, RunFacts, Signature, TensorSpec
 
 _KNOWN_SHAPES = 256
@@ -28,11 +29,15 @@ class Explanation(msgspec.Struct, frozen=True):
     choice: Choice
     provider: str
     threads: int
+    computes: str | None = None
+    placement: dict[str, dict[str, int]] | None = None
 
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        computed = f" in {self.computes}" if self.computes else ""
+        where = f" ({in_words(self.placement)})" if self.placement else ""
         return (
-            f"{self.package}: variant {self.choice.variant} on {self.provider}, "
+            f"{self.package}: variant {self.choice.variant} on {self.provider}{computed}{where}, "
             f"{threads}, idle {self.choice.session.idle}: {self.choice.reason}"
         )
 
@@ -150,6 +155,8 @@ class Model:
             choice=self._choice,
             provider=self.facts.provider,
             threads=self.facts.threads,
+            computes=self.facts.computes,
+            placement=self.facts.placement,
         )
 
     def named(self, answer: Any) -> dict[str, Array]:

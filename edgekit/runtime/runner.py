@@ -39,6 +39,13 @@ class ModelRunner:
         self._model.close()
 
 
-def open_variant(path: str, variant: str, session: SessionChoice) -> ModelRunner:
+def open_variant(
+    path: str,
+    variant: str,
+    session: SessionChoice,
+    *,
+    library: str | None = None,
+    strict: bool = False,
+) -> ModelRunner:
     """Open a package's variant, or a plain .onnx file, as a runner."""
-    return ModelRunner(open_model(Path(path), variant, session))
+    return ModelRunner(open_model(Path(path), variant, session, strict=strict, library=library))

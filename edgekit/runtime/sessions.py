@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,12 @@ from edgekit import providers
 from edgekit.errors import CorruptPackage, ModelFileError, ProviderUnavailable
 from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
-from edgekit.providers import plugin
-from edgekit.providers.info import OrtSettings, ProviderInfo
+from edgekit.providers import diagnosis, plugin
+from edgekit.providers.info import Occasion, OrtSettings, ProviderInfo
 from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
+
+log = logging.getLogger("edgekit")
 
 _ONLY_ERRORS = 3
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -30,21 +34,42 @@ _DTYPES = {
 
 
 def open_session(
-    model: Verified, choice: SessionChoice, *, external: Mapping[str, Verified] | None = None
+    model: Verified,
+    choice: SessionChoice,
+    *,
+    external: Mapping[str, Verified] | None = None,
+    library: str | None = None,
+    occasion: Occasion | None = None,
+    profile: Path | None = None,
 ) -> ort.InferenceSession:
     """Make a session from a verified file and its verified external data.
 
     From memory where the content was kept; by path where it was too large, in which case the path
     must still lead to the same file once the session stands.
 
+    Args:
+        model: the .onnx file.
+        choice: how it is to run.
+        external: the files beside it that hold its weights.
+        library: a plug-in provider's library, where the user named one.
+        occasion: what the provider is told of the model.
+        profile: begin a profile in a file whose name starts with this.
+
     Raises:
         ProviderUnavailable: the asked provider isn't there, or the session doesn't run on it.
         ModelFileError: ONNX Runtime refuses the file.
         CorruptPackage: a large file changed while it was loaded.
     """
-    provider = providers.find(choice.provider)
-    settings = provider.translate(choice)
+    provider = providers.find(choice.provider, library=library)
+    settings = provider.translate(choice, occasion)
+    _warn_of_conflict()
+    if choice.provider != "cpu":
+        # Asked before ONNX Runtime is: it would come up on the CPU, and say why on stderr alone.
+        _refuse_unusable(provider)
     options = _session_options(settings)
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     external = external or {}
     in_memory = model.content is not None and all(v.content is not None for v in external.values())
     if in_memory:
@@ -64,7 +89,8 @@ def open_session(
             enable_fallback=False,
         )
     except Exception as error:  # onnxruntime's exceptions share no base class but this one
-        if not provider.diagnose().usable:
+        _refuse_unusable(provider, _one_line(error))
+        if provider.ort_name in str(error):
             raise _unavailable(provider, _one_line(error)) from error
         raise ModelFileError(path=str(model.path), problem=_one_line(error)) from error
     if not in_memory:
@@ -131,26 +157,31 @@ def _add_provider(
     options: ort.SessionOptions, provider: ProviderInfo, settings: OrtSettings
 ) -> list[tuple[str, dict[str, str]]]:
     """Return the list of providers for the session; a plug-in goes into the options instead."""
-    available = ort.get_available_providers()
     if settings.plugin is None:
-        if provider.ort_name not in available:
-            raise _unavailable(provider, f"this onnxruntime has {', '.join(available)}")
-        return [settings.provider]
-    if not provider.diagnose().usable:
-        raise _unavailable(provider, "")
+        return list(settings.providers)
     devices = plugin.devices(settings.plugin, provider.ort_name, extra=provider.extra)
-    options.add_provider_for_devices(devices, settings.provider[1])
+    options.add_provider_for_devices(devices, settings.providers[0][1])
     return []
 
 
+@functools.cache  # once a process: every load would say the same
+def _warn_of_conflict() -> None:
+    sentence = diagnosis.conflict()
+    if sentence:
+        log.warning("%s", sentence)
+
+
+def _refuse_unusable(provider: ProviderInfo, seen: str = "") -> None:
+    if not provider.diagnose().usable:
+        raise _unavailable(provider, seen)
+
+
 def _unavailable(provider: ProviderInfo, seen: str) -> ProviderUnavailable:
-    diagnosis = provider.diagnose()
+    found = provider.diagnose()
     return ProviderUnavailable(
         provider=provider.name,
-        cause=f"{diagnosis.cause} ({seen})"
-        if diagnosis.cause and seen
-        else diagnosis.cause or seen,
-        mend=diagnosis.mend or "Run 'edgekit doctor' to see what is missing.",
+        cause=f"{found.cause} ({seen})" if found.cause and seen else found.cause or seen,
+        mend=found.mend or "Run 'edgekit doctor' to see what is missing.",
     )
 
 

@@ -18,10 +18,11 @@ from edgekit.measure.plan import Candidate, Plan
 from edgekit.measure.results import BenchReport, LeftOut
 from edgekit.metrics import wilson
 from edgekit.package import commit, reading
+from edgekit.measure.ways import How
 from edgekit.package.values import SessionChoice
 
 QUICK = Plan(starts=2, rounds=2, turn_s=0.002, warm_up_s=0.0)
-ONE_THREAD = SessionChoice(threads=1)
+ONE_THREAD = How(SessionChoice(threads=1))
 ABSENT = LeftOut("PyTorch compiled", "there is no C++ compiler here")
 
 Opens = Callable[..., Candidate]
@@ -138,7 +139,10 @@ def test_a_provider_that_is_not_here_is_refused_before_anything_starts(
     monkeypatch.setattr("edgekit.measure.packages.time_candidates", None)
     with pytest.raises(ProviderUnavailable, match="cuda"):
         bench_packages(
-            [open_subject(tiny_package)], SessionChoice(provider="cuda"), originals=[], left_out=[]
+            [open_subject(tiny_package)],
+            How(SessionChoice(provider="cuda")),
+            originals=[],
+            left_out=[],
         )
 
 
@@ -168,7 +172,7 @@ def test_every_variant_of_every_package_has_a_label_of_its_own(
 ) -> None:
     twin = tmp_path / "elsewhere" / "tiny.edgekit"
     shutil.copytree(tiny_package, twin)
-    one, two = candidates([open_subject(tiny_package), open_subject(twin)], ONE_THREAD)
+    (one, two), _ = candidates([open_subject(tiny_package), open_subject(twin)], ONE_THREAD)
     assert one.label == f"{tiny_package}/fp32 · cpu"
     assert two.label == f"{twin}/fp32 · cpu"
 
@@ -185,7 +189,7 @@ def test_only_a_variant_of_the_same_weights_is_held_to_its_tolerance(
         return folder
 
     paths = [tiny_package, edited("again"), edited("other", weights_sha256="1" * 64)]
-    made = candidates([open_subject(path) for path in paths], ONE_THREAD)
+    made, _ = candidates([open_subject(path) for path in paths], ONE_THREAD)
     assert [candidate.label for candidate in made] == [
         "tiny/fp32 · cpu",
         "again/fp32 · cpu",
@@ -217,7 +221,7 @@ def test_variants_of_one_graph_are_benched_on_its_own_cases(
     assert subject.graph.evaluation is not None
     assert subject.graph.evaluation.cases == held_out
     assert subject.signature == subject.graph.signature
-    assert [candidate.label for candidate in candidates([subject], ONE_THREAD)] == labels
+    assert [candidate.label for candidate in candidates([subject], ONE_THREAD)[0]] == labels
 
 
 def test_the_second_graph_is_benched_and_kept_beside_the_first(two_graphs: Path) -> None:

@@ -103,9 +103,18 @@ def test_threads_below_one_are_refused(threads: int) -> None:
         providers.find("cpu").translate(SessionChoice(threads=threads))
 
 
+def values_of(option: providers.Option) -> st.SearchStrategy[str]:
+    """Draw values that an option takes."""
+    if option.words:
+        return st.sampled_from(option.words)
+    if option.low is not None:
+        return st.integers(option.low, option.high).map(str)
+    return st.from_regex(option.pattern, fullmatch=True)
+
+
 @given(data=st.data(), key=st.sampled_from(sorted(SESSION_OPTIONS)))
 def test_every_allowed_value_is_passed_on_as_it_is(data: st.DataObject, key: str) -> None:
-    value = data.draw(st.from_regex(SESSION_OPTIONS[key], fullmatch=True))
+    value = data.draw(values_of(SESSION_OPTIONS[key]))
     settings = providers.find("cpu").translate(SessionChoice(session_options={key: value}))
     assert settings.config_entries[key] == value
 

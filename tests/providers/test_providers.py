@@ -11,16 +11,17 @@ from edgekit.errors import UnknownName
 from edgekit.package.values import SessionChoice
 
 FAKE = """
-from edgekit.providers.info import Diagnosis, OrtSettings, ProviderInfo
+from edgekit.providers import options
+from edgekit.providers.info import Diagnosis, ProviderInfo
 
 PROVIDER = ProviderInfo(
     name="abacus", ort_name="AbacusExecutionProvider", extra="abacus", summary="beads",
     packages=("abacus",), precisions=("int8",),
-    diagnose=lambda: Diagnosis(usable=True, cause="", found="beads", needed="", mend=""),
-    translate=lambda choice: OrtSettings(
-        provider=("AbacusExecutionProvider", {}), intra_op_num_threads=1, inter_op_num_threads=1,
-        graph_optimization_level="ORT_ENABLE_ALL", config_entries={},
+    tried=False,
+    diagnosed=lambda provider: Diagnosis(
+        usable=True, cause="", found="beads", needed="", mend=""
     ),
+    translated=options.translate,
 )
 """
 
@@ -34,7 +35,8 @@ def test_names_lists_providers_and_nothing_else() -> None:
 
 def test_every_file_is_a_provider_or_shared() -> None:
     for name in providers.names():
-        provider = importlib.import_module(f"edgekit.providers.{name}").PROVIDER
+        module = name.replace("-", "_")
+        provider = importlib.import_module(f"edgekit.providers.{module}").PROVIDER
         assert isinstance(provider, providers.ProviderInfo)
         assert provider.name == name
         assert provider is providers.find(name)
@@ -53,7 +55,7 @@ def test_a_provider_is_added_by_adding_a_file(
     assert "abacus" in providers.names()
     provider = providers.find("abacus")
     assert provider.diagnose().found == "beads"
-    assert provider.translate(SessionChoice(provider="abacus")).provider[0] == provider.ort_name
+    assert provider.translate(SessionChoice(provider="abacus")).providers[0][0] == provider.ort_name
 
 
 @pytest.mark.parametrize("name", ["cda", "info", "options", "", "../cpu", "CPU", "cpu.py"])

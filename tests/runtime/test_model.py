@@ -111,8 +111,8 @@ def test_a_failure_inside_onnxruntime_becomes_ours(write_onnx: WriteOnnx) -> Non
 def test_explain_says_which_variant_runs_how_and_why(tiny_package: Path, tiny_onnx: Any) -> None:
     told = edgekit.load(tiny_package, threads=1, idle="sleep").explain()
     assert str(told) == (
-        "tiny: variant fp32 on cpu, 1 thread, idle sleep: the portable variant: right on every "
-        "processor"
+        "tiny: variant fp32 on cpu in fp32 (all 2 nodes), 1 thread, idle sleep: the portable "
+        "variant: right on every processor"
     )
     assert edgekit.load(tiny_package, variant="fp32").explain().choice.reason == "asked for by name"
     plain = edgekit.load(tiny_onnx())

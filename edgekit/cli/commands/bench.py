@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option, session_options, source_options
+from edgekit.cli.options import (
+    debug_option,
+    given,
+    json_option,
+    named_values,
+    session_choice,
+    session_options,
+    source_options,
+)
 from edgekit.terms import Against, Idle, Task, members
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ Examples:
   edgekit bench net.edgekit
   edgekit bench net.edgekit --against eager,compiled --batch 1 --batch 16
   edgekit bench net.edgekit --fail-if 'speedup<1.5' --fail-if 'p50_ms>5'
+  edgekit bench net.edgekit --provider cuda --provider-option use_tf32=1
   edgekit bench net.edgekit --original net.py:make --json > bench.json
   edgekit bench bert.edgekit --original hf:bert-tiny --task features"""
 
@@ -91,8 +100,11 @@ Examples:
 def command(
     packages: tuple[Path, ...],
     provider: str | None,
+    provider_options: tuple[str, ...],
+    library: Path | None,
     threads: int | None,
     idle: Idle | None,
+    strict: bool,
     against: str | None,
     original: str | None,
     params: tuple[str, ...],
@@ -116,18 +128,17 @@ def command(
     from edgekit.cli import output as out
     from edgekit.measure import gates as gating
     from edgekit.measure.bench import Plan
-    from edgekit.measure.packages import (
-        bench_packages,
-        open_subject,
-        refuse_batch,
-        refuse_unusable,
-    )
-    from edgekit.package.values import SessionChoice
+    from edgekit.measure.packages import bench_packages, open_subject, refuse_batch
+    from edgekit.measure.ways import How, settle
 
     parsed = [gating.parse(text) for text in gates]
     ways = _ways(against)
     plan = Plan(**given({"starts": starts, "rounds": rounds, "wall_s": wall_s}))
-    choice = SessionChoice(**given({"provider": provider, "threads": threads, "idle": idle}))
+    how = How(
+        session_choice(provider, provider_options, threads=threads, idle=idle),
+        library=None if library is None else str(library.absolute()),
+        strict=strict,
+    )
     asked = given(
         {
             "original": original,
@@ -137,7 +148,7 @@ def command(
             "weights": None if weights is None else str(weights),
         }
     )
-    refuse_unusable(choice.provider)
+    how, note = settle(how)
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:
         subjects = [open_subject(path, variants=variants, wall_s=plan.wall_s) for path in packages]
@@ -148,11 +159,12 @@ def command(
             reports.append(
                 bench_packages(
                     subjects,
-                    choice,
+                    how,
                     originals=originals,
                     left_out=left_out,
                     batch=batch,
                     plan=plan,
+                    notes=[note] if note else [],
                     progress=step,
                 )
             )
@@ -186,7 +198,7 @@ def _originals(
 
     `asked` holds what was typed about them, under the names of `exporters.baselines.originals`.
     """
-    from edgekit.cli.originals import named_parameters, own_exporters
+    from edgekit.cli.originals import own_exporters
     from edgekit.errors import BadValue
 
     if subject.package is None or subject.package.provenance.original == "onnx":
@@ -203,7 +215,7 @@ def _originals(
     from exporters.baselines import originals
 
     if "parameters" in asked:
-        asked = {**asked, "parameters": named_parameters(asked["parameters"])}
+        asked = {**asked, "parameters": named_values(asked["parameters"], option="-p")}
     graph = subject.graph.name if subject.graph is not None else None
     return originals(subject.package, ways, graph=graph, threads=threads, **asked)
 

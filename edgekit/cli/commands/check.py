@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option, session_options
+from edgekit.cli.options import debug_option, json_option, session_choice, session_options
 from edgekit.terms import Idle
 
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ def command(
     package: Path,
     variant: str | None,
     provider: str | None,
+    provider_options: tuple[str, ...],
+    library: Path | None,
     threads: int | None,
     idle: Idle | None,
+    strict: bool,
     as_json: bool,
 ) -> int:
     """Run PACKAGE's reference cases here and compare with what the original answered.
@@ -38,18 +41,24 @@ def command(
     Each variant answers the cases of its graph. Every file is hashed first. Exit code 3 if an
     answer is off.
     """
-    import edgekit
     from edgekit.cli import output as out
     from edgekit.errors import GateFailed
-    from edgekit.runtime.loading import variant_names
+    from edgekit.runtime.loading import open_model, variant_names
 
-    options = given({"provider": provider, "threads": threads, "idle": idle})
+    choice = session_choice(provider, provider_options, threads=threads, idle=idle)
     reports: list[CheckReport] = []
     with out.progress(f"checking {package}"):
         for name in [variant] if variant is not None else variant_names(package):
             # The first time round hashes whatever the package lists; a variant's own files are
             # hashed whenever it is opened.
-            with edgekit.load(package, variant=name, verify=not reports, **options) as model:
+            with open_model(
+                package,
+                name,
+                choice,
+                verify=not reports,
+                strict=strict,
+                library=None if library is None else str(library),
+            ) as model:
                 reports.append(model.check())
     passed = all(report.passed for report in reports)
     if as_json:

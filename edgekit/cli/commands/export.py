@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option, source_options
+from edgekit.cli.options import debug_option, given, json_option, named_values, source_options
 from edgekit.terms import ExportStrategy, Task, members
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _export(
     overwrite: bool,
     options: dict[str, Any],
 ) -> tuple[str, Package]:
-    from edgekit.cli.originals import named_parameters, own_exporters
+    from edgekit.cli.originals import own_exporters
 
     own_exporters()
     from exporters import export_target
@@ -177,7 +177,7 @@ def _export(
     done = export_target(
         target,
         output,
-        parameters=named_parameters(params),
+        parameters=named_values(params, option="-p"),
         dynamic=dynamic,
         overwrite=overwrite,
         **options,

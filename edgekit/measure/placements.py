@@ -1,0 +1,51 @@
+"""Where the nodes of a model's variants run on a provider, found by loading each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit.measure.ways import How, settle, variant_call
+from edgekit.runtime.loading import variant_names
+from edgekit.tensors import RunFacts
+from edgekit.workers import Worker
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A variant as it really runs on a provider: its nodes, by provider and operator."""
+
+    variant: str
+    facts: RunFacts
+
+
+class Placements(msgspec.Struct, frozen=True):
+    """Every variant on one provider; `note` says why on this one, where edgekit chose it."""
+
+    provider: str
+    variants: tuple[Placed, ...]
+    note: str = ""
+
+
+def placements(path: Path, how: How, *, wall_s: float = 600.0) -> Placements:
+    """Load every variant of a package, or a plain .onnx file, in a worker and see where it runs.
+
+    Args:
+        path: the package's folder, or an .onnx file.
+        how: the provider and its options.
+        wall_s: how long loading one may take.
+
+    Raises:
+        ProviderUnavailable: the provider can't be used here.
+        ProviderUnfit: it must not be given one of the variants.
+        NodesElsewhere: nodes run on another provider, and `how` is strict.
+        NotFound, CorruptPackage, ModelFileError: it can't be read, or loaded.
+    """
+    names = variant_names(path)
+    how, note = settle(how)
+    placed = []
+    for name in names:
+        call = variant_call(path, name, how)
+        with Worker(f"{path}/{name}", wall_s=wall_s, environment=call.environment) as worker:
+            placed.append(Placed(name, worker.open(call).facts))
+    return Placements(how.provider.name, tuple(placed), note)

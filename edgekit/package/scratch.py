@@ -1,0 +1,105 @@
+"""Folders that one process works in, and that go with it, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.package import trusted
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+SUFFIX = ".scratch"
+
+_LEFT_ALONE_S = 60.0
+
+
+class Scratch:
+    """A folder of this process's own, held by a lock inside it as long as the process works on it.
+
+    `files` is the part that a provider sees.
+    """
+
+    def __init__(self, folder: Path, held: BaseFileLock | None) -> None:
+        self.folder, self.files = folder, folder / "files"
+        self._held, self._owner = held, os.getpid()
+        self.files.mkdir(mode=0o700)
+
+    @classmethod
+    def beside(cls, place: Path) -> Scratch:
+        """Make one in the cache, on the file system of the place that its content may get.
+
+        Raises:
+            OSError, NotImplementedError: nothing can be written or locked there.
+        """
+        for parent in (place.parents[2], place.parents[1], place.parent):
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(place.parent)
+        folder = place.parent / f".{secrets.token_hex(8)}{SUFFIX}"
+        folder.mkdir(mode=0o700)
+        try:
+            held = lock(folder / "lock")
+            held.acquire(timeout=0)
+            return cls(folder, held)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @classmethod
+    def temporary(cls) -> Scratch:
+        """Make one among the system's temporary files, which clears up after the killed."""
+        return cls(Path(tempfile.mkdtemp(prefix="edgekit-compiled-")), None)
+
+    def empty(self) -> None:
+        """Remove what is in `files`."""
+        shutil.rmtree(self.files)
+        self.files.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """Remove the whole folder and let go of it; in the process that made it, and only there."""
+        if os.getpid() != self._owner:  # a forked child, on its way out
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._held is not None:
+            self._held.release()
+            # Where an open file can't be removed, the lock is still there.
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed processes left behind in a model's folder; return how many bytes went.
+
+    A living process holds the lock inside its scratch folder. One that was made only now may not
+    have got to it yet and is left alone.
+    """
+    freed = 0
+    for entry in folder.glob(f".*{SUFFIX}"):
+        with contextlib.suppress(OSError):  # held, gone already, or not ours
+            status = entry.lstat()
+            if not trusted.is_own(status) or time.time() - status.st_mtime < _LEFT_ALONE_S:
+                continue
+            with lock(entry / "lock").acquire(timeout=0):
+                size = sum(file.lstat().st_size for file in entry.rglob("*") if file.is_file())
+                shutil.rmtree(entry)
+                freed += size
+    return freed
+
+
+def lock(path: Path) -> BaseFileLock:
+    """Make a lock that ends with the process that holds it, and that any of its threads frees.
+
+    Raises:
+        OSError: there can be no such file; a lock that can't be made is waited for in vain.
+    """
+    from filelock import FileLock
+
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    os.close(os.open(path, flags, 0o600))
+    return FileLock(path, mode=0o600, thread_local=False)

@@ -1,0 +1,28 @@
+"""Apple's Core ML, part of onnxruntime's builds for macOS and iOS. Not tried by edgekit yet."""
+
+from __future__ import annotations
+
+from edgekit.providers import built_in, options
+from edgekit.providers.info import ProviderInfo
+
+PROVIDER = ProviderInfo(
+    name="coreml",
+    ort_name="CoreMLExecutionProvider",
+    extra="cpu",
+    summary="Apple's neural engine, GPU and processor through Core ML, on macOS",
+    packages=(),
+    precisions=("float32", "float16"),
+    tried=False,
+    options={
+        "ModelFormat": options.word("how the model is handed on", ("MLProgram", "NeuralNetwork")),
+        "MLComputeUnits": options.word(
+            "what may be used",
+            ("ALL", "CPUOnly", "CPUAndGPU", "CPUAndNeuralEngine"),
+        ),
+        "RequireStaticInputShapes": options.flag("leave nodes with open sizes to the CPU"),
+        "EnableOnSubgraphs": options.flag("also inside loops and branches"),
+        "AllowLowPrecisionAccumulationOnGPU": options.flag("add up in float16"),
+    },
+    diagnosed=built_in.diagnose,
+    translated=options.translate,
+)

@@ -1,0 +1,175 @@
+"""From a package to the same package with one variant more, and a verdict on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit.errors import BadValue
+from edgekit.measure.variants import Added, add_variant, refuse_name, target_named
+from edgekit.package import reading
+from edgekit.package.cases import open_cases
+from edgekit.package.values import PORTABLE, Graph, Package, Recipe, Variant
+from edgekit.quantize import scheme as schemes
+from edgekit.quantize.scheme import Made, Work
+from edgekit.tensors import Feed
+from edgekit.terms import Scheme
+
+log = logging.getLogger("edgekit")
+
+_WALL_S = 600.0
+ENOUGH_COSINE = 0.999
+"""An output that turns further away than this from the float variant's is worth a warning."""
+
+
+class Quantized(msgspec.Struct, frozen=True):
+    """A variant in fewer bits: what was made, what was left in float, and what it kept.
+
+    `warnings` says what speaks against using it, in sentences; `made_for` where it pays.
+    """
+
+    made: Made
+    added: Added
+    made_for: str
+    size_bytes: int
+    parent_bytes: int
+    warnings: tuple[str, ...]
+
+
+def quantize(
+    package: str | os.PathLike[str],
+    *,
+    scheme: Scheme = "fp16",
+    name: str | None = None,
+    keep_float: Sequence[str] = (),
+    target: str | None = None,
+    variant: str = PORTABLE,
+    overwrite: bool = False,
+    wall_s: float = _WALL_S,
+    progress: Callable[[int, int], None] | None = None,
+) -> Quantized:
+    """Make a variant of fewer bits, measure it beside its float parent, and add it to the package.
+
+    Args:
+        package: the package's folder.
+        scheme: how; see `edgekit.terms.Scheme`.
+        name: what the variant is called; the scheme's name unless given.
+        keep_float: nodes that stay in float32, by name; one without a name is called by its
+            operator and first output ("Add:sum").
+        target: the execution provider that it is made for; the scheme has a default.
+        variant: the float32 variant that it is made from; the first one unless given.
+        overwrite: replace a variant of that name.
+        wall_s: how long loading a model, or a single run, may take.
+        progress: called with the cases done and the cases in all, of one step after the other.
+
+    Raises:
+        UnknownName: no such scheme, target, variant or node.
+        BadValue: the name is taken or reserved, the variant isn't float32, or `package` is an
+            .onnx file.
+        ModelFileError: the new model answers with NaN, infinities or another shape.
+        NotFound, CorruptPackage, HashMismatch: the package can't be read.
+        StorageError: the package can't be changed.
+        MissingExtra: `onnx` is not installed.
+    """
+    path = Path(package)
+    _refuse_plain(path)
+    info = schemes.find(scheme)
+    made_for = target_named(target or info.target)
+    packed = reading.read(path)
+    parent = reading.variant_named(packed, variant)
+    if parent.precision != "fp32":
+        raise BadValue(
+            what=f"what {info.name} is made from",
+            asked=f"{parent.name}, which is {parent.precision}",
+            expected="a variant in float32",
+        )
+    named = name or info.name
+    refuse_name(path, packed, named, overwrite=overwrite)
+    for file in reading.files_of(parent):
+        reading.open_verified(path, file, packed.files[file])
+    graph = reading.graph_of(packed, parent)
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
+        model = Path(scratch) / f"{named}.onnx"
+        log.info("measuring what %s's values are", parent.name)
+        made = info.make(
+            Work(
+                model=path / parent.model,
+                output=model,
+                feeds=lambda: _feeds(path, packed, graph),
+                keep_float=tuple(keep_float),
+                wall_s=wall_s,
+                progress=progress,
+            )
+        )
+        log.info("measuring %s beside %s", named, parent.name)
+        added = add_variant(
+            path,
+            model,
+            name=named,
+            parent=parent.name,
+            precision=info.precision,
+            target=made_for,
+            recipe=Recipe(scheme=info.name, keep_float=made.keep_float),
+            overwrite=overwrite,
+            wall_s=wall_s,
+            progress=progress,
+        )
+    return Quantized(
+        made=made,
+        added=added,
+        made_for=info.where,
+        size_bytes=_size(added.package, added.variant),
+        parent_bytes=_size(packed, parent),
+        warnings=_warnings(added),
+    )
+
+
+def _refuse_plain(path: Path) -> None:
+    if path.suffix.lower() == ".onnx" and not path.is_dir():
+        raise BadValue(
+            what="what gets a variant of fewer bits",
+            asked=f"{path}, a plain .onnx file",
+            expected=f"a model package; make one with: edgekit export {path}",
+        )
+
+
+def _feeds(path: Path, package: Package, graph: Graph) -> Iterator[Feed]:
+    """Give what went in on the training side, or else in the reference cases."""
+    cases = graph.calibration or graph.reference
+    if cases is not None:
+        for case in open_cases(path, package, cases).open():
+            yield case.feed
+
+
+def _size(package: Package, variant: Variant) -> int:
+    return sum(package.files[file].size for file in reading.files_of(variant))
+
+
+def _warnings(added: Added) -> tuple[str, ...]:
+    """Say what a user must not overlook: accuracy that was lost, and answers that turned away."""
+    found = []
+    ours, parents = added.quality, added.parent_quality
+    lost = (
+        ours is not None
+        and parents is not None
+        and ours.accuracy is not None
+        and parents.accuracy is not None
+        and ours.accuracy.high < parents.accuracy.low
+    )
+    if lost and ours and parents and ours.accuracy and parents.accuracy:
+        found.append(
+            f"accuracy fell from {100 * parents.accuracy.value:.1f} % to "
+            f"{100 * ours.accuracy.value:.1f} % of {ours.accuracy.n:,} {ours.dataset}, further "
+            "than the intervals of both allow"
+        )
+    found += [
+        f"{name} has cosine {distance.cosine:.4f} to the float variant's, less than {ENOUGH_COSINE}"
+        for name, distance in added.closeness.items()
+        if distance.cosine < ENOUGH_COSINE
+    ]
+    return (*found, *added.notes)

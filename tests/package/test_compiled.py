@@ -1,0 +1,153 @@
+"""What is built belongs to one key, and a key says all that it depends on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import edgekit
+from edgekit import hardware
+from edgekit.package import compiled
+from edgekit.package.compiled import CompileKey, Surroundings
+
+WHERE = Surroundings(
+    gpus=("NVIDIA L4, 8.9",),
+    driver="580.1",
+    cpu="x86_64, A Processor",
+    isa=("avx2",),
+    libraries={"one": "1", "two": "2"},
+    onnxruntime="onnxruntime-gpu 1.31.1",
+    edgekit="0.1.0",
+)
+KEY = CompileKey(
+    provider="tensorrt",
+    model_sha256="ab" * 32,
+    provider_options={"a": "1", "b": "2"},
+    session_options={},
+    graph_level="all",
+    where=WHERE,
+)
+
+
+def test_a_keys_hash_depends_on_no_order_and_no_process(
+    fresh_python: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turned = msgspec.structs.replace(
+        KEY,
+        provider_options={"b": "2", "a": "1"},
+        where=msgspec.structs.replace(WHERE, libraries={"two": "2", "one": "1"}),
+    )
+    assert compiled.key_hash(turned) == compiled.key_hash(KEY)
+    assert compiled.place_of(turned) == compiled.place_of(KEY)
+    code = (
+        "import msgspec; from edgekit.package import compiled; "
+        f"key = msgspec.json.decode({msgspec.json.encode(KEY)!r}, type=compiled.CompileKey); "
+        "print(compiled.key_hash(key))"
+    )
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        assert fresh_python(code).strip() == compiled.key_hash(KEY)
+
+
+@pytest.mark.parametrize("provider", ["../../up", "/absolute", ".", "..", "My Plug-in"])
+def test_a_providers_name_leads_out_of_no_folder(
+    provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    place = compiled.place_of(msgspec.structs.replace(KEY, provider=provider))
+    named = place.relative_to(tmp_path).parts
+    assert len(named) == 4
+    assert not {"..", "."} & set(named)
+
+
+def test_a_model_is_its_files_by_name() -> None:
+    both = {"fp32.onnx": "a" * 64, "fp32.data": "b" * 64}
+    hashed = compiled.model_sha256(both)
+    assert hashed == compiled.model_sha256(dict(reversed(both.items())))
+    assert hashed != compiled.model_sha256({"fp32.onnx": "a" * 64})
+    assert hashed != compiled.model_sha256({"fp32.onnx": "b" * 64, "fp32.data": "a" * 64})
+    assert hashed != compiled.model_sha256({"other.onnx": "a" * 64, "fp32.data": "b" * 64})
+
+
+def test_differences_name_the_fields_and_both_values() -> None:
+    other = msgspec.structs.replace(
+        KEY,
+        provider_options={"a": "1", "c": "3"},
+        where=msgspec.structs.replace(WHERE, driver="575.0"),
+    )
+    assert compiled.differences(KEY, KEY) == []
+    assert compiled.differences(other, KEY) == [
+        "provider_options.b none, not 2",
+        "provider_options.c 3, not none",
+        "driver 575.0, not 580.1",
+    ]
+
+
+def test_every_field_of_a_key_is_compared() -> None:
+    changes = {
+        "provider": "other",
+        "model_sha256": "cd" * 32,
+        "provider_options": {"a": "2", "b": "2"},
+        "session_options": {"a": "1"},
+        "graph_level": "basic",
+    }
+    assert {*changes, "where"} == set(CompileKey.__struct_fields__)
+    for field, value in changes.items():
+        (said,) = compiled.differences(msgspec.structs.replace(KEY, **{field: value}), KEY)
+        assert said.startswith(field)
+    for field in Surroundings.__struct_fields__:
+        there = getattr(WHERE, field)
+        value = {"one": "1", "two": "3"} if isinstance(there, dict) else ("x",)
+        value = value if not isinstance(there, str) else "x"
+        where = msgspec.structs.replace(WHERE, **{field: value})
+        (said,) = compiled.differences(msgspec.structs.replace(KEY, where=where), KEY)
+        assert said.startswith(f"{field}")
+
+
+def test_surroundings_are_this_machines(installed: Callable[[dict[str, str]], None]) -> None:
+    installed({"onnxruntime-gpu": "1.31.1", "tensorrt-cu13-libs": "10.16", "numpy": "2.0"})
+    here = compiled.surroundings(("tensorrt-cu13-libs", "not-there"), root=Path("/nowhere"))
+    assert here.libraries == {"tensorrt-cu13-libs": "10.16"}
+    assert here.onnxruntime == "onnxruntime-gpu 1.31.1"
+    assert here.edgekit == edgekit.__version__
+    assert (here.gpus, here.driver) == ((), "")
+    assert here.cpu.startswith(f"{hardware.platform_names()[0]}, ")
+    assert here == compiled.surroundings(("tensorrt-cu13-libs",), root=Path("/nowhere"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the faked program is a shell script")
+def test_surroundings_name_every_gpu_with_its_capability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, programs = tmp_path / "root", tmp_path / "bin"
+    (root / "dev").mkdir(parents=True)
+    (root / "dev/nvidiactl").touch()
+    programs.mkdir()
+    (programs / "nvidia-smi").write_text(
+        "#!/bin/sh\n"
+        'case "$1" in --query-gpu=*)\n'
+        "echo 'NVIDIA L4, 580.1, 23034, GPU-1, 8.9'\n"
+        "echo 'Tesla T4, 580.1, 15360, GPU-2, 7.5'\n"
+        ";; esac\n"
+    )
+    (programs / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    here = compiled.surroundings((), root=root)
+    assert here.gpus == ("NVIDIA L4, 8.9", "Tesla T4, 7.5")
+    assert here.driver == "580.1"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert compiled.surroundings((), root=root).gpus == ("Tesla T4, 7.5",)
+
+
+def test_the_cache_is_light(fresh_python: Callable[[str], str]) -> None:
+    loaded = fresh_python(
+        "import sys, edgekit.package.building, edgekit.package.cached; print(*sys.modules)"
+    ).split()
+    heavy = {"numpy", "onnxruntime", "onnx", "torch", "rich", "click", "safetensors"}
+    assert heavy & set(loaded) == set()
