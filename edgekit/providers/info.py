@@ -101,12 +101,15 @@ class Occasion(msgspec.Struct, frozen=True):
     """What a provider is told of a model, beside the choice of how to run it.
 
     `sizes` are those that the model's dimensions have in its recorded cases. `folder` is where the
-    provider may keep what it builds; None where it is to keep nothing.
+    provider may keep what it builds; None where it is to keep nothing. `context` is the file into
+    which the model is to be written as it was compiled (an EP context model), the rest beside it;
+    None where it is written already or not wanted.
     """
 
     signature: Signature | None = None
     sizes: tuple[dict[str, int], ...] = ()
     folder: str | None = None
+    context: str | None = None
 
 
 class OrtSettings(msgspec.Struct, frozen=True):
@@ -139,6 +142,12 @@ def takes_everything(facts: GraphFacts) -> str:
     return ""
 
 
+def nothing_unmet(choice: SessionChoice, capabilities: Mapping[str, str]) -> str:
+    """Take any choice, whatever the device says of itself."""
+    del choice, capabilities
+    return ""
+
+
 def same_surroundings(choice: SessionChoice) -> dict[str, str]:
     """Ask for no environment variable."""
     del choice
@@ -168,6 +177,8 @@ class ProviderInfo:
         translated: say a choice in ONNX Runtime's words; see `translate`.
         computes: say which precision a choice makes it compute in, given the model's own.
         refuses: say why a model must not be run on it, empty where it may.
+        unmet: of a plug-in, say why a choice can't be had on a device, given what that says of
+            itself (an `OrtEpDevice`'s metadata); empty where it can.
         environment: the environment variables that a choice needs, which only a worker may set.
     """
 
@@ -188,6 +199,7 @@ class ProviderInfo:
     plugin: Plugin | None = None
     computes: Callable[[SessionChoice, str], str] = as_stored
     refuses: Callable[[GraphFacts], str] = takes_everything
+    unmet: Callable[[SessionChoice, Mapping[str, str]], str] = nothing_unmet
     environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
 
     def diagnose(self) -> Diagnosis:

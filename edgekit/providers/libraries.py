@@ -156,8 +156,8 @@ def _search(name: str, distribution: str, beside: list[Path]) -> Missing | None:
 def _try_provider(provider: Path) -> tuple[Missing, ...]:
     """Let the loader open the provider itself, for whatever is wrong beside missing libraries.
 
-    Without the symbol that onnxruntime lends it no code of it runs: the loader binds all symbols
-    first, misses that one, and lets go of it again.
+    Once onnxruntime is imported it does the same with it later. Before, a symbol that onnxruntime
+    lends is missing: the loader binds all symbols first, and lets go without running anything.
     """
     refused = _refused(str(provider))
     if refused is None or f"undefined symbol: {_HOST}" in refused:

@@ -91,14 +91,13 @@ _GRAPH_LEVELS: dict[GraphLevel, str] = {
 def translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
     """Say a choice in ONNX Runtime's words, the provider's own defaults below what was asked for.
 
-    This is all that a provider needs which makes nothing of the occasion.
+    This is all that a provider needs which makes nothing of the model's sizes.
 
     Raises:
         UnknownName: an option that isn't on the list, with the nearest that is; or an unknown
             word for `idle` or `graph_level`.
         BadValue: a value that its option doesn't take, or a choice made for another provider.
     """
-    del occasion
     if choice.provider != provider.name:
         raise BadValue(
             what="The choice's provider", asked=repr(choice.provider), expected=provider.name
@@ -125,9 +124,21 @@ def translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion)
             RECORD_PLACEMENT: "1",
             **_IDLE[choice.idle],
             **choice.session_options,
+            **_context(occasion),
         },
         plugin=provider.plugin,
     )
+
+
+def _context(occasion: Occasion) -> dict[str, str]:
+    """Ask for an EP context model, what was compiled in files of its own beside it."""
+    if occasion.context is None:
+        return {}
+    return {
+        "ep.context_enable": "1",
+        "ep.context_embed_mode": "0",
+        "ep.context_file_path": occasion.context,
+    }
 
 
 def threads(choice: SessionChoice) -> int:

@@ -56,11 +56,12 @@ def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion
     device = {name: value for name, value in asked.items() if name == "device_id"}
     if occasion.signature is not None:
         made = profiles.profile(occasion.signature, seen=occasion.sizes)
-        asked.update(profiles.options(made, "tensorrt"))
+        asked.update(profiles.options(made, "trt_profile_{bound}_shapes"))
     if occasion.folder is not None:
         asked |= {
             "trt_engine_cache_enable": "1",
-            "trt_engine_cache_path": occasion.folder,
+            # Beside an EP context model engines lie by a path relative to it, which is then none.
+            "trt_engine_cache_path": "" if occasion.context else occasion.folder,
             "trt_timing_cache_enable": "1",
             "trt_timing_cache_path": occasion.folder,
         }

@@ -28,7 +28,7 @@ def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion
     ort_name, asked = settings.providers[0]
     if occasion.signature is not None:
         made = profiles.profile(occasion.signature, seen=occasion.sizes)
-        asked.update(profiles.options(made, "tensorrt-rtx"))
+        asked.update(profiles.options(made, "nv_profile_{bound}_shapes"))
     if occasion.folder is not None:
         asked["nv_runtime_cache_path"] = occasion.folder
     return msgspec.structs.replace(settings, providers=((ort_name, asked),))

@@ -12,15 +12,17 @@ import onnxruntime as ort
 from edgekit import machine as machines
 from edgekit import providers
 from edgekit.errors import CorruptPackage, ModelFileError, NotFound, ProviderUnfit, UnknownName
-from edgekit.package import reading
+from edgekit.package import compiled, reading
+from edgekit.package.cases import open_cases
 from edgekit.package.reading import Verified, open_verified
-from edgekit.package.values import PORTABLE, Choice, Package, SessionChoice, Variant
+from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
 from edgekit.providers import choosing
 from edgekit.providers.info import Occasion, ProviderInfo
 from edgekit.runtime import placement
+from edgekit.runtime.compiling import open_compiled
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
-from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec
+from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec, dim_sizes, dynamic_dims
 from edgekit.terms import Idle
 
 
@@ -123,25 +125,42 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         name: open_verified(path, name, package.files[name], whole=way.verify)
         for name in reading.files_of(chosen)
     }
-    signature = reading.graph_of(package, chosen).signature
-    opened = open_session(
-        files.pop(chosen.model),
-        way.session,
-        external=files,
-        library=way.library,
-        occasion=Occasion(signature=signature),
-    )
-    _check_agreement(path, signature, signature_of(opened, path=path / chosen.model))
+    graph = reading.graph_of(package, chosen)
+    model = files.pop(chosen.model)
+    if provider.builds:
+        hashes = {name: package.files[name].sha256 for name in reading.files_of(chosen)}
+        opened, kept = open_compiled(
+            model,
+            way.session,
+            sha256=compiled.model_sha256(hashes),
+            occasion=Occasion(graph.signature, _sizes(path, package, graph)),
+            label=f"{package.name} · {chosen.name}",
+            external=files,
+            library=way.library,
+        )
+    else:
+        opened, kept = open_session(model, way.session, external=files, library=way.library), None
+    _check_agreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
-        signature,
+        graph.signature,
         name=package.name,
         facts=_facts(opened, provider, way, f"{package.name}/{chosen.name}", chosen.precision),
         choice=_choice(chosen.name, way.session, reason, why),
         folder=path.absolute(),  # the process may move on before it asks for a check
         package=package,
         variant=chosen,
+        kept=kept,
     )
+
+
+def _sizes(path: Path, package: Package, graph: Graph) -> tuple[dict[str, int], ...]:
+    """Read off the sizes that dimensions have in the reference cases: some that are known to
+    come."""
+    if graph.reference is None or not dynamic_dims(graph.signature):
+        return ()
+    cases = open_cases(path, package, graph.reference).open()
+    return tuple(dim_sizes(graph.signature, case.feed) for case in cases)
 
 
 def variant_names(path: Path) -> tuple[str, ...]:
@@ -187,14 +206,28 @@ def _open_onnx(path: Path, variant: str, way: _Way, why: str) -> Model:
         raise UnknownName(kind="variant", asked=variant, available=[PORTABLE, path.stem])
     status = path.stat()
     stamp = reading.Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
-    opened = open_session(Verified(path, None, stamp), way.session, library=way.library)
     provider = providers.find(way.session.provider, library=way.library)
+    file = Verified(path, None, stamp)
+    # A file whose weights lie in others, of which nothing says what they must be, has no hash.
+    sha256 = compiled.plain_sha256(path) if provider.builds else None
+    if sha256 is None:
+        opened, kept = open_session(file, way.session, library=way.library), None
+    else:
+        opened, kept = open_compiled(
+            file,
+            way.session,
+            sha256=sha256,
+            occasion=Occasion(),
+            label=path.stem,
+            library=way.library,
+        )
     return Model(
         opened,
         signature_of(opened, path=path),
         name=path.stem,
         facts=_facts(opened, provider, way, path.name, "as stored"),
         choice=_choice(path.stem, way.session, "a plain .onnx file: nothing to choose from", why),
+        kept=kept,
     )
 
 
