@@ -20,7 +20,7 @@ from benchmarks.paired import write_result
 from edgekit.measure.bench import Plan
 from edgekit.measure.packages import bench_packages, open_subject
 from edgekit.measure.results import BenchReport
-from edgekit.package.values import SessionChoice
+from edgekit.measure.ways import How
 from edgekit.report.bench import benched
 from edgekit.terms import Against
 from exporters import export_target
@@ -65,7 +65,7 @@ def bench(package: Path, batch: int, plan: Plan) -> BenchReport:
 
     report = bench_packages(
         [subject],
-        SessionChoice(),
+        How(),
         originals=candidates,
         left_out=left_out,
         batch=batch,

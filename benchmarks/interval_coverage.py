@@ -24,7 +24,8 @@ from benchmarks.paired import RESULTS, write_result
 from edgekit import machine
 from edgekit.measure import statistics
 from edgekit.measure.bench import Candidate, Plan, time_candidates
-from edgekit.measure.subjects import open_subject, variant_call
+from edgekit.measure.subjects import open_subject
+from edgekit.measure.ways import How, variant_call
 from edgekit.metrics import Estimate
 from edgekit.package.values import SessionChoice
 from edgekit.terms import GraphLevel
@@ -105,7 +106,7 @@ def bench(package: Path, conditions: Conditions, *, seed: int) -> OneBench:
             variant_call(
                 package,
                 "portable",
-                SessionChoice(threads=conditions.threads, graph_level=level),
+                How(SessionChoice(threads=conditions.threads, graph_level=level)),
             ),
         )
         for level in conditions.levels

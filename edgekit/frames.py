@@ -22,7 +22,8 @@ _ARRAY = 1
 
 
 class Request(msgspec.Struct):
-    """One thing to do: `call` or `open` a function, `run` what it opened, or tell the `peak`."""
+    """One thing to do: `call` or `open` a function, `run` or `release` what it opened, or tell the
+    `peak`."""
 
     do: str
     function: str = ""

@@ -116,6 +116,8 @@ def _answer(request: Request, held: dict[str, Any]) -> Any:
         return _run(request, held["runner"])
     if request.do == "peak":
         return _peak_mb()
+    if request.do == "release":
+        return held.pop("runner").close()
     raise ValueError(f"unknown request {request.do!r}")
 
 

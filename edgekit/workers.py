@@ -157,6 +157,10 @@ class Worker:
         """Read the child's highest resident memory so far, in MB; None where it can't be read."""
         return msgspec.convert(self._ask(Request(do="peak")), float | None)
 
+    def release(self) -> None:
+        """Let the child close its runner, which then writes what it keeps; `close` kills it."""
+        self._ask(Request(do="release"))
+
     def output(self) -> list[str]:
         """List the last lines that the child wrote to its stdout and stderr."""
         return list(self._said)

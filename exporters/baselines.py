@@ -1,6 +1,7 @@
 """The originals of a package as candidates of a bench: found, described, and not yet made.
 
-Nothing here imports torch; the worker that opens a candidate does.
+Nothing here imports torch, but to ask whether it can use the GPU that a provider does; the worker
+that opens a candidate does.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from edgekit import machine
 from edgekit.errors import OriginalUnavailable
 from edgekit.measure.bench import Candidate
 from edgekit.measure.results import LeftOut
+from edgekit.measure.ways import How
 from edgekit.package.values import Package
 from edgekit.terms import Against, Task
 from edgekit.workers import Call
 from exporters import records
+from exporters.beside import beside
 from exporters.requests import PIXELS_SUFFIX, TargetRequest
 
 _LABELS: dict[Against, tuple[str, str]] = {
@@ -38,6 +41,7 @@ def originals(
     pretrained: bool | None = None,
     weights: str | None = None,
     threads: int | None = None,
+    how: How = How(),  # noqa: B008 (frozen)
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Find a package's PyTorch original, run in each of the asked ways.
 
@@ -52,6 +56,8 @@ def originals(
         pretrained: take the published weights; by default if it was exported with them.
         weights: a .safetensors file for the module; by default what the cache remembers.
         threads: threads for one call; None takes as many as this process may use.
+        how: how the variants beside it run: on NVIDIA's GPUs the original does too, where PyTorch
+            can, from the same memory, in the same precision and under the same environment.
 
     Returns:
         The candidates, and the rows to leave out with the reason where there is no original.
@@ -65,17 +71,20 @@ def originals(
     chosen = next(g for g in package.graphs if graph in (None, g.name))
     variant = next(v for v in package.variants if v.graph == chosen.name)
     pixels = chosen.name.endswith(PIXELS_SUFFIX)
+    place, _ = beside(how)
+    environment = {"TORCHINDUCTOR_COMPILE_THREADS": "1", **how.provider.environment(how.session)}
     arguments = {
         "request": msgspec.structs.replace(request, with_preprocessing=pixels),
         "signature": chosen.signature,
         "weights_sha256": package.provenance.weights_sha256,
         "threads": threads or machine.threads_available(),
+        "beside": place,
     }
     return [
         Candidate(
-            label=_LABELS[way][0],
+            label=f"{_LABELS[way][0]} · {place.kind}" if place.kind else _LABELS[way][0],
             # One compile worker is enough, and it leaves no pool of processes behind.
-            call=Call(_LABELS[way][1], arguments, {"TORCHINDUCTOR_COMPILE_THREADS": "1"}),
+            call=Call(_LABELS[way][1], arguments, environment),
             optional=True,
             tolerance={entry.output: entry.tolerance for entry in variant.closeness},
         )

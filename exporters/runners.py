@@ -14,6 +14,7 @@ from edgekit.errors import OriginalUnavailable
 from edgekit.tensors import Array, Feed, RunFacts, Signature
 from exporters import sources
 from exporters.arrays import to_numpy, to_torch
+from exporters.beside import Beside
 from exporters.original import Original
 from exporters.preprocessing import with_preprocessing
 from exporters.requests import TargetRequest
@@ -23,13 +24,24 @@ class OriginalRunner:
     """The original, ready to be timed in the thread that makes it.
 
     That thread is in inference mode until `close`, so that no timed call pays for entering it.
+
+    On a device of its own, a call takes arrays from the host and brings its answer there, or has
+    both on the device, as `facts.arrays` says; in either case it returns when the answer is there.
     """
 
     def __init__(
-        self, original: Original, run: Callable[..., Any], signature: Signature, facts: RunFacts
+        self,
+        original: Original,
+        run: Callable[..., Any],
+        signature: Signature,
+        facts: RunFacts,
+        *,
+        device: str = "",
     ) -> None:
         self._original = original
         self._run = run
+        self._device = torch.device(device) if device else None
+        self._copies = self._device is not None and facts.arrays == "host"
         self._fed: tuple[Feed, dict[str, torch.Tensor]] = ({}, {})
         self.signature = signature
         self.facts = facts
@@ -39,13 +51,14 @@ class OriginalRunner:
 
     def prepare(self, feed: Feed) -> Callable[[], Any]:
         tensors = {name: to_torch(array) for name, array in feed.items()}
+        if self._device is not None and not self._copies:
+            tensors = {name: tensor.to(self._device) for name, tensor in tensors.items()}
         self._fed = feed, tensors
-        args, kwargs = self._original.arguments(tensors)
-        run = self._run
+        once = self._with_copies(tensors) if self._copies else self._in_place(tensors)
 
         def call() -> Any:
             try:
-                return run(*args, **kwargs)
+                return once()
             except Exception as error:  # the user's forward, or torch's compiler: anything
                 text = " ".join(str(error).split())[:300]
                 raise OriginalUnavailable(
@@ -55,6 +68,31 @@ class OriginalRunner:
 
         return call
 
+    def _in_place(self, tensors: dict[str, torch.Tensor]) -> Callable[[], Any]:
+        """Run on tensors where they lie, and wait for a GPU, which answers before it is done."""
+        args, kwargs = self._original.arguments(tensors)
+        run, device = self._run, self._device
+        if device is None or device.type != "cuda":
+            return lambda: run(*args, **kwargs)
+
+        def once() -> Any:
+            answer = run(*args, **kwargs)
+            torch.cuda.synchronize(device)
+            return answer
+
+        return once
+
+    def _with_copies(self, tensors: dict[str, torch.Tensor]) -> Callable[[], Any]:
+        """Copy tensors to the device, run, and copy the answer back, which waits for it."""
+        original, run, device = self._original, self._run, self._device
+
+        def once() -> Any:
+            there = {name: tensor.to(device) for name, tensor in tensors.items()}
+            args, kwargs = original.arguments(there)
+            return {name: t.cpu() for name, t in original.flatten(run(*args, **kwargs)).items()}
+
+        return once
+
     def fetch(self, answer: Any) -> dict[str, Array]:
         outputs = self._named(answer)
         feed, tensors = self._fed
@@ -63,7 +101,8 @@ class OriginalRunner:
         return outputs
 
     def _named(self, answer: Any) -> dict[str, Array]:
-        return {name: to_numpy(t) for name, t in self._original.flatten(answer).items()}
+        tensors = answer if self._copies else self._original.flatten(answer)
+        return {name: to_numpy(tensor) for name, tensor in tensors.items()}
 
     def _refuse_drift(self, last: dict[str, Array], first: dict[str, Array]) -> None:
         """Refuse a module that changes its input if that changed its answer, from call to call."""
@@ -81,20 +120,31 @@ class OriginalRunner:
 
 
 def open_eager(
-    request: TargetRequest, signature: Signature, weights_sha256: str, threads: int
+    request: TargetRequest,
+    signature: Signature,
+    weights_sha256: str,
+    threads: int,
+    *,
+    beside: Beside = Beside(),  # noqa: B008 (frozen)
 ) -> OriginalRunner:
-    """Make the original again and hold it ready to run as it is.
+    """Make the original again and hold it ready to run as it is, in the place that `beside` says.
 
     Raises:
-        OriginalUnavailable: what the TARGET makes now has other weights than were exported.
+        OriginalUnavailable: what the TARGET makes now has other weights than were exported, or it
+            doesn't fit on the device.
         Whatever `exporters.sources.build` raises.
     """
-    original = _original(request, weights_sha256, threads)
-    return _runner(original, original.module, signature, "pytorch eager", threads)
+    original = _original(request, weights_sha256, threads, beside)
+    return _runner(original, original.module, signature, "pytorch eager", threads, beside)
 
 
 def open_compiled(
-    request: TargetRequest, signature: Signature, weights_sha256: str, threads: int
+    request: TargetRequest,
+    signature: Signature,
+    weights_sha256: str,
+    threads: int,
+    *,
+    beside: Beside = Beside(),  # noqa: B008 (frozen)
 ) -> OriginalRunner:
     """Make the original again and hold it ready to run through `torch.compile`.
 
@@ -108,12 +158,19 @@ def open_compiled(
             reason="torch.compile needs a C++ compiler at run time and there is none here: "
             f"{compiler} is not on the PATH ($CXX may name another)"
         )
-    original = _original(request, weights_sha256, threads)
-    return _runner(original, torch.compile(original.module), signature, "torch.compile", threads)
+    original = _original(request, weights_sha256, threads, beside)
+    compiled = torch.compile(original.module)
+    return _runner(original, compiled, signature, "torch.compile", threads, beside)
 
 
-def _original(request: TargetRequest, weights_sha256: str, threads: int) -> Original:
+def _original(
+    request: TargetRequest, weights_sha256: str, threads: int, beside: Beside
+) -> Original:
     torch.set_num_threads(threads)
+    if beside.device:
+        # Matrix products and convolutions alike: PyTorch's own defaults differ between the two.
+        torch.backends.cuda.matmul.allow_tf32 = beside.tf32
+        torch.backends.cudnn.allow_tf32 = beside.tf32
     exportable = sources.build(request)
     original = Original(exportable)
     found = original.weights_sha256()
@@ -123,16 +180,37 @@ def _original(request: TargetRequest, weights_sha256: str, threads: int) -> Orig
             f"than the package was exported from ({weights_sha256[:12]}); export it again, or "
             "load fixed weights in the factory"
         )
-    return Original(with_preprocessing(exportable)) if request.with_preprocessing else original
+    if request.with_preprocessing:
+        original = Original(with_preprocessing(exportable))
+    if beside.device:
+        try:
+            original.module.to(beside.device)
+        except RuntimeError as error:  # what torch raises for a full or an absent GPU
+            text = " ".join(str(error).split())[:300]
+            raise OriginalUnavailable(
+                reason=f"the original can't be put on {beside.device}: {text}"
+            ) from error
+    return original
 
 
 def _runner(
-    original: Original, run: Callable[..., Any], signature: Signature, how: str, threads: int
+    original: Original,
+    run: Callable[..., Any],
+    signature: Signature,
+    how: str,
+    threads: int,
+    beside: Beside,
 ) -> OriginalRunner:
+    precision = original.precision
+    tf32 = beside.tf32 and precision == "fp32"
     facts = RunFacts(
-        provider=how,
-        precision=original.precision,
+        provider=f"{how}, {beside.kind}" if beside.kind else how,
+        precision=precision,
         threads=threads,
         weights_bytes=sum(t.nbytes for t in original.tensors().values()),
+        computes=(f"{precision}, products in TF32" if tf32 else precision)
+        if beside.device
+        else None,
+        arrays=beside.arrays,
     )
-    return OriginalRunner(original, run, signature, facts)
+    return OriginalRunner(original, run, signature, facts, device=beside.device)

@@ -391,9 +391,9 @@ def test_long_keys_that_differ_at_the_end_stay_apart() -> None:
 
 
 def test_distributions_agree_with_importlib_metadata() -> None:
-    names = ("numpy", "onnxruntime", "msgspec", "safetensors", "pytest", "no-such-thing")
-    expected = {name: metadata.version(name) for name in names[:-1]}
-    assert distributions(names) == expected
+    names = ("numpy", "msgspec", "safetensors", "pytest")
+    expected = {name: metadata.version(name) for name in names}
+    assert distributions((*names, "no-such-thing")) == expected
 
 
 def test_distributions_take_the_first_on_the_path(

@@ -267,6 +267,19 @@ def test_run_times_every_call_and_keeps_the_last_answer(
             )
 
 
+def test_a_runner_that_is_released_is_closed_and_another_may_be_opened(tiny_package: Path) -> None:
+    arguments = {"path": str(tiny_package), "variant": "portable", "session": SessionChoice()}
+    call = Call("edgekit.runtime.runner:open_variant", arguments)
+    feed = {"x": np.ones((3, 4), np.float32)}
+    with Worker("tiny", wall_s=60) as worker:
+        worker.open(call)
+        worker.release()
+        with pytest.raises(WorkerFault, match="runner"):
+            worker.run(feed)
+        worker.open(call)
+        assert worker.run(feed).outputs["y"].shape == (3, 3)
+
+
 @posix
 @pytest.mark.parametrize(
     ("what", "text", "sentence"),

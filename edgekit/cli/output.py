@@ -121,6 +121,7 @@ class _Shown(logging.Handler):
         self._bar: Progress | None = None
         self._task: Any = None
         self._within: Any = None
+        self._warned: set[str] = set()
 
     def __enter__(self) -> _Shown:
         if sys.stderr.isatty():
@@ -157,7 +158,12 @@ class _Shown(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         progress: tuple[int, int] | None = getattr(record, "progress", None)
-        if self._bar is None or record.levelno != logging.INFO:
+        if record.levelno == logging.WARNING:
+            # Every worker that loads one model warns of the same.
+            if text not in self._warned:
+                self._warned.add(text)
+                _say(text)
+        elif self._bar is None or record.levelno != logging.INFO:
             _say(text)
         elif progress is not None:
             self._step_within(self._bar, text, *progress)

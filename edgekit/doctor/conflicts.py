@@ -8,7 +8,7 @@ from pathlib import Path
 import edgekit
 from edgekit.doctor import files
 from edgekit.doctor.report import Finding
-from edgekit.installed import conflict, listed, owners, runtimes
+from edgekit.installed import conflict, distributions, listed, owners, runtimes
 from edgekit.providers.diagnosis import runtime_problem
 
 _RUNTIME = "onnxruntime"
@@ -54,8 +54,11 @@ def _files() -> list[Finding]:
             f"{len(compared.files)} of {compared.looked_at} are others than {owner.name} "
             f"{owner.version} installed, or gone: {named}."
         )
+        if conflict():  # the cause, and what mends it, are in the finding before
+            found.append(Finding(subject, "note", says))
+            continue
         mend = f"Run: pip install --force-reinstall --no-deps {owner.name}=={owner.version}"
-        found.append(Finding(subject, "problem", says, "" if conflict() else mend))
+        found.append(Finding(subject, "problem", says, mend))
     return found
 
 
@@ -69,7 +72,8 @@ def _import() -> Finding:
 
 
 def _foreign_edgekit() -> Finding:
-    foreign = {o.name: o.version for o in owners("edgekit") if o.name != _OURS}
+    foreign = distributions(("edgekit",))
+    foreign |= {o.name: o.version for o in owners("edgekit") if o.name != _OURS}
     if not foreign:
         return Finding("the name edgekit", "ok", f"edgekit comes from {_our_root()}.")
     return Finding(

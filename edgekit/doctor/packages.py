@@ -11,12 +11,16 @@ from edgekit.providers.diagnosis import install_command
 
 
 class Need(NamedTuple):
-    """A distribution, the oldest version that will do, and its extra, "" where all need it."""
+    """A distribution, the oldest version that will do, and its extra, "" where all need it.
+
+    `below` is the oldest version that is too new, "" where there is none.
+    """
 
     distribution: str
     floor: str
     extra: str
     purpose: str
+    below: str = ""
 
 
 NEEDS = (
@@ -30,7 +34,9 @@ NEEDS = (
     Need("psutil", "6.0", "", "measuring memory"),
     Need("onnxruntime", "1.31", "cpu", "running models"),
     Need("onnxruntime-gpu", "1.31", "gpu", "running models on NVIDIA GPUs"),
-    Need("tensorrt-cu13-libs", "10", "tensorrt", "the TensorRT provider"),
+    Need("nvidia-ml-py", "12.560", "gpu", "asking NVIDIA's driver what GPUs there are"),
+    Need("tensorrt-cu13-libs", "10.16", "tensorrt", "the TensorRT provider", below="11"),
+    Need("onnxruntime-ep-nv-tensorrt-rtx-cu13", "0.5", "tensorrt-rtx", "TensorRT for RTX"),
     Need("onnxruntime-ep-openvino", "1.8", "openvino", "the OpenVINO provider"),
     Need("onnx", "1.22", "build", "changing models"),
     Need("onnx-ir", "0.1.16", "build", "changing models"),
@@ -52,10 +58,14 @@ def examine() -> tuple[PackageFinding, ...]:
 def _finding(need: Need, installed: dict[str, str]) -> PackageFinding:
     version = installed.get(need.distribution)
     row = {**need._asdict(), "version": version}
-    row.pop("purpose")
+    del row["purpose"], row["below"]
     if version is not None and _numbers(version) < _numbers(need.floor):
         says = f"{need.distribution} {version} is older than {need.floor}."
         return PackageFinding(**row, severity="problem", says=says, mend=_upgrade(need))
+    if version is not None and need.below and _numbers(version) >= _numbers(need.below):
+        says = f"{need.distribution} {version} is too new: {need.below} and later do not fit."
+        mend = f"Run: pip install '{need.distribution}>={need.floor},<{need.below}'"
+        return PackageFinding(**row, severity="problem", says=says, mend=mend)
     if version is not None:
         return PackageFinding(**row, severity="ok", says=f"For {need.purpose}.")
     other = next((name for name in RUNTIMES if name in installed), None)

@@ -73,6 +73,8 @@ def _read(folder: Path, key: str) -> list[BenchReport]:
 
 
 def _conditions(report: BenchReport) -> Any:
-    """What makes two benches of one package comparable: sizes, threads and how each one ran."""
+    """What makes two benches of one package comparable: sizes, threads, where arrays lie, and how
+    each one ran."""
     bench = report.bench
-    return bench.sizes, bench.threads, [(m.label, m.facts.idle) for m in bench.measurements]
+    ran = [(m.label, m.facts.idle) for m in bench.measurements]
+    return bench.sizes, bench.threads, bench.arrays, ran

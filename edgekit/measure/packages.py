@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from edgekit import machine as machines
 from edgekit.measure.bench import time_candidates
+from edgekit.measure.copies import count_copies, with_copies
 from edgekit.measure.feeds import timing_feed
 from edgekit.measure.keeping import file_hashes, keep
 from edgekit.measure.plan import Candidate, Plan
@@ -81,6 +82,7 @@ def bench_packages(
         log.warning("%s", disturbed)
     evaluation = first.graph.evaluation if first.graph is not None else None
     running, unfit = candidates(subjects, how)
+    copied = count_copies(running, feed, how.provider, wall_s=plan.wall_s)
     timings = time_candidates(
         [*originals, *running],
         feed,
@@ -103,7 +105,7 @@ def bench_packages(
             threads=how.session.threads or machines.threads_available(),
             machine=machines.describe(),
             plan=plan,
-            measurements=timings.measurements,
+            measurements=with_copies(timings.measurements, copied),
             originals=[original.label for original in originals],
             left_out=[*left_out, *unfit, *timings.left_out],
             notes=[*filter(None, [why, *notes, disturbed]), *_notes(subjects, plan)],
@@ -113,6 +115,8 @@ def bench_packages(
                 if subject.package is not None
                 for name, sha256 in file_hashes(subject.package, subject.variants).items()
             },
+            arrays=how.arrays,
+            device=how.provider.device,
         )
     )
     if package is not None and len(subjects) == 1:

@@ -11,7 +11,7 @@ from edgekit.measure import statistics
 from edgekit.measure.plan import Plan
 from edgekit.metrics import Closeness, Estimate
 from edgekit.tensors import RunFacts
-from edgekit.terms import Metric
+from edgekit.terms import Memory, Metric
 
 SCHEMA_VERSION = 1
 MB = 1e6
@@ -77,6 +77,8 @@ class Bench(msgspec.Struct, frozen=True):
     `baseline` is the label that speedups are against: the original, or, as `baseline_is` says, the
     float variant where the original could not run. `originals` are the labels of the original.
     `batch` is how many rows a call carries. `files` holds the SHA-256 of the variants' files.
+    `arrays` says where inputs lie before a timed call and outputs after it, in the memory of the
+    host or in that of `device`, which is empty where the provider has none of its own.
     """
 
     name: str
@@ -93,6 +95,8 @@ class Bench(msgspec.Struct, frozen=True):
     left_out: list[LeftOut] = []
     notes: list[str] = []
     files: dict[str, str] = {}
+    arrays: Memory = "host"
+    device: str = ""
 
 
 class ColdStart(msgspec.Struct, frozen=True):

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from edgekit import providers
-from edgekit.errors import BadValue, ModelFileError, StorageError
+from edgekit.errors import BadValue
 from edgekit.graph.summary import external_files, summarize
+from edgekit.measure.admission import (
+    refuse_beside,
+    refuse_name,
+    refuse_other_data,
+    refuse_signature,
+    with_variant,
+)
 from edgekit.measure.comparison import Comparison
 from edgekit.measure.results import Quality
 from edgekit.measure.ways import How, variant_call
 from edgekit.metrics import Closeness
-from edgekit.package import commit, reading
+from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.editing import edit
-from edgekit.package.values import (
-    PORTABLE,
-    RESERVED_NAMES,
-    CaseFile,
-    Graph,
-    Package,
-    Recipe,
-    Target,
-    Variant,
-)
-from edgekit.tensors import Dim, Signature, TensorSpec
+from edgekit.package.locking import refuse_unlockable
+from edgekit.package.values import PORTABLE, CaseFile, Graph, Package, Recipe, Target, Variant
 from edgekit.workers import Worker
 
 _WALL_S = 600.0
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -98,12 +93,15 @@ def add_variant(
     package = reading.read(path)
     made_from = reading.variant_named(package, parent)
     refuse_name(path, package, name, overwrite=overwrite)
+    refuse_unlockable(path)
+    beside = external_files(model)
+    refuse_beside(model, beside)
     graph = reading.graph_of(package, made_from)
     variant = Variant(
         name=name,
         graph=graph.name,
         model=f"{name}.onnx",
-        files=tuple(external_files(model)),
+        files=tuple(beside),
         precision=precision,
         facts=summarize(model),
         parent=made_from.name,
@@ -125,8 +123,8 @@ def add_variant(
     contents = {file: model.parent / file for file in variant.files} | {variant.model: model}
 
     def change(now: Package) -> tuple[Package, dict[str, Path]]:
-        _refuse_other_data(path, now, model, variant.files)
-        return _with(path, now, package, variant, overwrite=overwrite), contents
+        refuse_other_data(path, now, model, variant.files)
+        return with_variant(path, now, package, variant, overwrite=overwrite), contents
 
     edited = edit(path, change)
     quality, parent_quality = comparison.quality()
@@ -139,38 +137,6 @@ def add_variant(
         cases=comparison.cases,
         notes=comparison.notes(),
     )
-
-
-def refuse_name(path: Path, package: Package, name: str, *, overwrite: bool) -> None:
-    """Raise BadValue for a name that a new variant can't have, before anything long starts."""
-    what = f"the name of a new variant of {path}"
-    if not _NAME.fullmatch(name):
-        expected = "letters, digits, dots, hyphens and underscores, no dot or hyphen first"
-        raise BadValue(what=what, asked=repr(name), expected=expected)
-    if name in RESERVED_NAMES:
-        raise BadValue(what=what, asked=name, expected="a word that isn't reserved")
-    taken = next((variant for variant in package.variants if variant.name == name), None)
-    if taken is None:
-        return
-    if taken.parent is None:
-        raise BadValue(
-            what=what,
-            asked=f"{name}, which is what the others are made from and is never replaced",
-            expected="another: --name NAME",
-        )
-    children = [variant.name for variant in package.variants if variant.parent == name]
-    if children:
-        raise BadValue(
-            what=what,
-            asked=f"{name}, from which {', '.join(children)} was made",
-            expected="another: --name NAME",
-        )
-    if not overwrite:
-        raise BadValue(
-            what=what,
-            asked=f"{name}, which is there already",
-            expected="another with --name NAME, or --overwrite to replace that one",
-        )
 
 
 def target_named(provider: str) -> Target:
@@ -202,7 +168,7 @@ def _compare(
         Worker(f"{path.name}/{variant.parent}", wall_s=wall_s) as theirs,
     ):
         found = ours.open(variant_call(model, PORTABLE, how)).signature
-        _refuse_signature(model, found, graph.signature)
+        refuse_signature(model, found, graph.signature)
         theirs.open(variant_call(path, variant.parent or PORTABLE, how))
         for dataset in datasets:
             for case in dataset.open():
@@ -225,72 +191,3 @@ def _measured_on(path: Path, graph: Graph) -> list[CaseFile]:
             expected="one with reference cases: export it again",
         )
     return found
-
-
-def _refuse_signature(model: Path, found: Signature, expected: Signature) -> None:
-    for part in ("inputs", "outputs"):
-        theirs, ours = getattr(found, part), getattr(expected, part)
-        loose = part == "outputs"
-        if len(theirs) != len(ours) or not all(
-            _fits(*pair, loose=loose) for pair in zip(theirs, ours, strict=True)
-        ):
-            said, wanted = ("; ".join(map(str, specs)) or "none" for specs in (theirs, ours))
-            raise ModelFileError(
-                path=model.name,
-                problem=f"its {part} are ({said}), and those of the package are ({wanted})",
-            )
-
-
-def _fits(found: TensorSpec, expected: TensorSpec, *, loose: bool) -> bool:
-    """Tell whether a model's input or output can be the package's, which may narrow its sizes.
-
-    What comes out follows from what goes in: there (`loose`) only two sizes can disagree.
-    """
-    named = (found.name, found.dtype, len(found.shape)) == (
-        expected.name,
-        expected.dtype,
-        len(expected.shape),
-    )
-    return named and all(
-        isinstance(theirs, Dim) or theirs == ours or (loose and isinstance(ours, Dim))
-        for theirs, ours in zip(found.shape, expected.shape, strict=True)
-    )
-
-
-def _refuse_other_data(path: Path, now: Package, model: Path, beside: Sequence[str]) -> None:
-    """Refuse external data whose name the package uses for other content: `model` names it so."""
-    for name in beside:
-        listed = now.files.get(name)
-        if listed is not None and listed != commit.record_of(model.parent / name):
-            raise ModelFileError(
-                path=model.name,
-                problem=f"its external data is called {name}, as another file of {path} is",
-            )
-
-
-def _with(
-    path: Path, now: Package, measured: Package, variant: Variant, *, overwrite: bool
-) -> Package:
-    """Add a variant to the package as it is now, if what it was measured against is still there."""
-    refuse_name(path, now, variant.name, overwrite=overwrite)
-    if _basis(now, variant) != _basis(measured, variant):
-        raise StorageError(
-            path=str(path),
-            problem=f"another process has changed {variant.parent} or its cases while "
-            f"{variant.name} was measured against them; do it again",
-        )
-    if not any(other.name == variant.name for other in now.variants):
-        return msgspec.structs.replace(now, variants=(*now.variants, variant))
-    variants = tuple(variant if v.name == variant.name else v for v in now.variants)
-    return msgspec.structs.replace(now, variants=variants)
-
-
-def _basis(package: Package, variant: Variant) -> Any:
-    """What a variant was measured against: its parent, down to the files' hashes, and the cases."""
-    parent = next((v for v in package.variants if v.name == variant.parent), None)
-    if parent is None:
-        return None
-    graph = reading.graph_of(package, parent)
-    files = [package.files[name].sha256 for name in reading.files_of(parent)]
-    cases = [package.files[c.file].sha256 for c in (graph.reference, graph.evaluation) if c]
-    return parent.graph, graph.signature, files, cases

@@ -72,7 +72,13 @@ def warm(
     name = path.stem
     if subject.package is not None:
         name = reading.variant_named(subject.package, variant).name
-    model = cached.models_of(path)[name]
+    model = cached.models_of(path).get(name)
+    if model is None:
+        raise BadValue(
+            what="what is built for",
+            asked=f"{path}, which has its weights in other files",
+            expected="a package; make one of it with 'edgekit export'",
+        )
     before = {entry.folder: entry.age_s for entry in _kept(how, model)}
     began = time.monotonic()
     call = variant_call(path, variant, how)
@@ -81,6 +87,7 @@ def warm(
     ) as worker:
         opened = worker.open(call)
         timed = worker.run(feed)
+        worker.release()
     took_s = time.monotonic() - began
     after = _kept(how, model)
     if not after:
@@ -114,5 +121,7 @@ def _kept(how: How, model: str) -> tuple[CompiledEntry, ...]:
     return tuple(
         entry
         for entry in cached.entries()
-        if entry.valid and entry.provider == how.provider.name and entry.model == model
+        if entry.valid
+        and entry.files
+        and (entry.provider, entry.model) == (how.provider.name, model)
     )

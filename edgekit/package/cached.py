@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -93,15 +92,16 @@ def entries() -> Iterator[CompiledEntry]:
 def models_of(path: Path) -> dict[str, str]:
     """Give the hashes, shortened as in folders' names, of a package's variants or an .onnx file.
 
+    None of a file that keeps its weights beside it: see `compiled.plain_sha256`.
+
     Raises:
         NotFound, CorruptPackage: there is no such package.
     """
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         if not path.is_file():
             raise NotFound(path=str(path))
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {path.stem: compiled.model_sha256({path.name: digest})[:16]}
+        sha256 = compiled.plain_sha256(path)
+        return {} if sha256 is None else {path.stem: sha256[:16]}
     package = reading.read(path)
     return {
         variant.name: compiled.model_sha256(
@@ -148,8 +148,12 @@ def _unlike(place: Path, record: compiled.Record, here: Surroundings) -> str:
                 return f"{name} is not the file that was kept"
         except OSError as error:
             return f"{name} cannot be looked at ({error.strerror})"
-    libraries = distributions(record.key.where.libraries)
-    here = msgspec.structs.replace(here, libraries=libraries)
+    where = record.key.where
+    here = msgspec.structs.replace(
+        here,
+        libraries=distributions(where.libraries),
+        files=compiled.file_versions(where.files),
+    )
     asked = msgspec.structs.replace(record.key, where=here)
     return "; ".join(compiled.differences(record.key, asked))
 

@@ -29,6 +29,8 @@ from edgekit.package.values import FileRecord, Graph, Package
 PARTIAL = ".partial"
 _LOCK = ".lock"
 _CHUNK = 4 << 20
+_REMOVALS = 5
+"""A package that was replaced may get a lock file from whoever came to its path just before."""
 
 
 @contextlib.contextmanager
@@ -275,7 +277,10 @@ def _sweep(folder: Path) -> None:
 
 def _remove(partial: Path) -> None:
     """Remove an unfinished folder, and its lock last: what has no lock is never swept."""
-    shutil.rmtree(partial, ignore_errors=True)
+    for _ in range(_REMOVALS):
+        shutil.rmtree(partial, ignore_errors=True)
+        if not partial.exists():
+            break
     if not partial.exists():
         with contextlib.suppress(OSError):  # gone already, or held open where that forbids it
             partial.with_suffix(_LOCK).unlink()

@@ -34,13 +34,18 @@ FOLDER = "compiled"
 KEY_FILE, FILES = "key.json", "files"
 SCHEMA_VERSION = 1
 
+_CHUNK = 4 << 20
+_LOCATION = b"\x0a\x08location"
+"""How protobuf writes the key of a StringStringEntryProto: field 1, eight letters."""
+
 
 class Surroundings(Value, frozen=True):
     """What decides, beside the model and its options, whether something built works here.
 
     `gpus` names those that this process can use, in order, each with its compute capability.
     `libraries` are versions by distribution, those of the provider's own libraries among them;
-    `onnxruntime` the distribution and its version.
+    `files` are shared libraries by path, each with the name that it really has and its size, for
+    those that came from no distribution. `onnxruntime` is the distribution and its version.
     """
 
     gpus: tuple[str, ...]
@@ -48,6 +53,7 @@ class Surroundings(Value, frozen=True):
     cpu: str
     isa: tuple[str, ...]
     libraries: dict[str, str]
+    files: dict[str, str]
     onnxruntime: str
     edgekit: str
 
@@ -81,10 +87,15 @@ class Record(Value, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
-def surroundings(libraries: Iterable[str], *, root: Path = Path("/")) -> Surroundings:
-    """Look at this machine. `libraries` are the distributions that a provider's code comes from.
+def surroundings(
+    libraries: Iterable[str], *, files: Iterable[str] = (), root: Path = Path("/")
+) -> Surroundings:
+    """Look at this machine; asks the driver where there is an NVIDIA device: 20 ms and more.
 
-    Asks the driver where there is an NVIDIA device, which takes 20 ms and more.
+    Args:
+        libraries: the distributions that a provider's code comes from.
+        files: paths of shared libraries that it loads.
+        root: where `/proc` and `/dev` lie.
     """
     arch, _ = hardware.platform_names()
     cpu, isa = hardware.cpu_and_isa(root, arch)
@@ -96,9 +107,25 @@ def surroundings(libraries: Iterable[str], *, root: Path = Path("/")) -> Surroun
         cpu=f"{arch}, {cpu}",
         isa=isa,
         libraries=distributions(libraries),
+        files=file_versions(files),
         onnxruntime=", ".join(f"{name} {version}" for name, version in runtime.items()),
         edgekit=edgekit.__version__,
     )
+
+
+def file_versions(paths: Iterable[str]) -> dict[str, str]:
+    """Tell what lies at each path: the name behind its links, which has the version, and its size.
+
+    ``{"/usr/lib/libnvinfer.so.10": "libnvinfer.so.10.16.1, 312345678 bytes"}``
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            real = Path(path).resolve(strict=True)
+            found[path] = f"{real.name}, {real.stat().st_size} bytes"
+        except (OSError, RuntimeError):  # the latter is a circle of links
+            found[path] = "missing"
+    return found
 
 
 def model_sha256(files: Mapping[str, str]) -> str:
@@ -108,6 +135,25 @@ def model_sha256(files: Mapping[str, str]) -> str:
     engine under a name that it makes of the .onnx file's.
     """
     return hashlib.sha256(msgspec.json.encode(sorted(files.items()))).hexdigest()
+
+
+def plain_sha256(path: Path) -> str | None:
+    """Hash a plain .onnx file as a model; None where it may have weights in files beside it.
+
+    Which files those are can't be told without `onnx`, and what was built of other weights would
+    give wrong answers. Where there are any, the file names them under the key "location".
+
+    Raises:
+        OSError: it can't be read.
+    """
+    digest, before = hashlib.sha256(), b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            if _LOCATION in before + chunk:
+                return None
+            before = chunk[-len(_LOCATION) :]
+    return model_sha256({path.name: digest.hexdigest()})
 
 
 def key_hash(key: CompileKey) -> str:

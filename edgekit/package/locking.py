@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from edgekit.errors import NotFound, StorageError, as_storage_error
 
 LOCK = ".editing.lock"
 WAIT_S = 60.0
+_POLL_S = 0.05
 
 
 @contextlib.contextmanager
@@ -27,23 +29,27 @@ def editing_lock(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    deadline = time.monotonic() + wait_s
     while True:
+        # The package may go, or another take its place, while this waits: each time anew.
         before = _inode(folder)
         if before is None:
             raise NotFound(path=str(folder), expected="a model package")
-        _make_lock_file(folder)
+        refuse_unlockable(folder)
         lock = FileLock(folder / LOCK)
         try:
-            lock.acquire(timeout=wait_s)
+            lock.acquire(timeout=0)
         except Timeout as error:
-            raise StorageError(
-                path=str(folder),
-                problem=f"another process has been changing it for more than {wait_s:g} s",
-            ) from error
+            if time.monotonic() >= deadline:
+                raise StorageError(
+                    path=str(folder),
+                    problem=f"another process has been changing it for more than {wait_s:g} s",
+                ) from error
+            time.sleep(_POLL_S)
+            continue
         except NotImplementedError as error:
             raise StorageError(path=str(folder), problem="no file can be locked there") from error
         try:
-            # While this waited, another package may have taken the folder's place.
             if _inode(folder) == before:
                 yield
                 return
@@ -51,8 +57,11 @@ def editing_lock(folder: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
             lock.release()
 
 
-def _make_lock_file(folder: Path) -> None:
-    """Make the file before it is locked: a lock that can't be made is waited for in vain."""
+def refuse_unlockable(folder: Path) -> None:
+    """Raise StorageError where no lock can be made, before anything long starts.
+
+    This makes the lock's file: a lock whose file can't be made would be waited for in vain.
+    """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         os.close(os.open(folder / LOCK, flags, 0o666))

@@ -134,7 +134,7 @@ def _ort_variant(variant: Variant) -> dict[str, Any]:
 def _inconsistency(package: Package) -> str:
     """Say what in a package's values contradicts the rest, or could lead out of its folder."""
     for name, record in package.files.items():
-        if not _plain_name(name):
+        if not plain_name(name):
             return f"it lists a file under the name {name!r}; such a name {_PLAIN_NAMES}"
         if record.size < 0 or not _SHA256.fullmatch(record.sha256):
             return f"its record of {name} is not a size and a SHA-256"
@@ -174,7 +174,7 @@ def _inconsistency(package: Package) -> str:
         return "its first variant is not one of its first graph"
     assets: set[str] = set()
     for asset in package.assets:
-        if not _plain_name(asset.name):
+        if not plain_name(asset.name):
             return f"it has an asset called {asset.name!r}; such a name {_PLAIN_NAMES}"
         if asset.name in assets:
             return f"the asset {asset.name!r} is there twice"
@@ -195,7 +195,7 @@ def _difference(package: Package, whole: dict[str, Any]) -> str:
     return ""
 
 
-def _plain_name(name: str) -> bool:
+def plain_name(name: str) -> bool:
     """Tell whether a name is safe as that of a file, wherever it is written."""
     return _FILE_NAME.fullmatch(name) is not None and name != NAME
 

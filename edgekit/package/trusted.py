@@ -3,7 +3,8 @@
 Files are used only where every folder from `compiled` on and every file belongs to this user, can
 be written by nobody else and is no link (POSIX), and only as copies that had the right hash while
 they were copied. What is asked about is each file as it stands open: whatever becomes of the names
-of folders meanwhile, every byte that is used was written by this user.
+of folders meanwhile, every byte that is copied out was written by this user. The cache folder
+itself is where the user put it: who may rename what lies in that one has to be trusted.
 """
 
 from __future__ import annotations

@@ -309,7 +309,9 @@ def _libraries_problem(
         usable=False,
         cause=first,
         found=listed(brought),
-        needed=", ".join(one.asked for one in missed),
+        needed=", ".join(
+            f"{one.asked} ({one.distribution})" if one.distribution else one.asked for one in missed
+        ),
         mend=_library_mend(missed, f"pip install 'edgekit-onnx[{extra}]'"),
         also=tuple(others),
     )

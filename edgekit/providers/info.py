@@ -171,6 +171,8 @@ class ProviderInfo:
         device: ONNX Runtime's word for a memory of its own, where arrays can stay between calls;
             empty where it works in the processor's.
         companions: our names of providers that may take the nodes that it leaves, besides `cpu`.
+        profile_form: the name of its options for the smallest, usual and largest shapes, with
+            {bound} for min, opt and max; empty where it needs none.
         builds: that loading a model means compiling it, so that what was built is worth keeping.
         plugin: where its library comes from, if it is a plug-in.
         diagnosed: tell whether it can be used here; see `diagnose`.
@@ -195,6 +197,7 @@ class ProviderInfo:
     options: Options = field(default_factory=dict)
     device: str = ""
     companions: tuple[str, ...] = ()
+    profile_form: str = ""
     builds: bool = False
     plugin: Plugin | None = None
     computes: Callable[[SessionChoice, str], str] = as_stored

@@ -77,7 +77,11 @@ def diagnose(hardware: str) -> Callable[[ProviderInfo], Diagnosis]:
         return (
             diagnosis.runtime_problem(provider.extra)
             or diagnosis.plugin_problem(
-                provider.plugin, provider.ort_name, extra=provider.extra, hardware=hardware
+                provider.plugin,
+                provider.ort_name,
+                extra=provider.extra,
+                hardware=hardware,
+                libraries=provider.libraries,
             )
             or diagnosis.usable(provider.packages, ort_name=provider.ort_name)
         )

@@ -56,7 +56,7 @@ def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion
     device = {name: value for name, value in asked.items() if name == "device_id"}
     if occasion.signature is not None:
         made = profiles.profile(occasion.signature, seen=occasion.sizes)
-        asked.update(profiles.options(made, "trt_profile_{bound}_shapes"))
+        asked.update(profiles.options(made, provider.profile_form))
     if occasion.folder is not None:
         asked |= {
             "trt_engine_cache_enable": "1",
@@ -97,6 +97,7 @@ PROVIDER = ProviderInfo(
     options=OPTIONS,
     device="cuda",
     companions=("cuda",),
+    profile_form="trt_profile_{bound}_shapes",
     builds=True,
     diagnosed=_diagnose,
     translated=_translate,

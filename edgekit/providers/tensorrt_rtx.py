@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from edgekit.package.values import SessionChoice
-from edgekit.providers import options, plugin, profiles
-from edgekit.providers.info import Library, Occasion, OrtSettings, Plugin, ProviderInfo
+from edgekit.providers import diagnosis, options, plugin, profiles
+from edgekit.providers.info import Diagnosis, Library, Occasion, OrtSettings, Plugin, ProviderInfo
 
 OPTIONS = {
     "enable_cuda_graph": options.flag("record a call's kernels and replay them"),
@@ -23,12 +23,21 @@ OPTIONS = {
 writes files elsewhere, or takes an address in memory, is left out."""
 
 
+_CAPABILITIES = ("7.5", "8.6", "8.9", "12.")
+
+
+def _diagnose(provider: ProviderInfo) -> Diagnosis:
+    return diagnosis.capability_problem(_CAPABILITIES) or plugin.diagnose(
+        "an NVIDIA GPU of compute capability 7.5, 8.6, 8.9 or 12.x, and its driver"
+    )(provider)
+
+
 def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
     settings = options.translate(provider, choice, occasion)
     ort_name, asked = settings.providers[0]
     if occasion.signature is not None:
         made = profiles.profile(occasion.signature, seen=occasion.sizes)
-        asked.update(profiles.options(made, "nv_profile_{bound}_shapes"))
+        asked.update(profiles.options(made, provider.profile_form))
     if occasion.folder is not None:
         asked["nv_runtime_cache_path"] = occasion.folder
     return msgspec.structs.replace(settings, providers=((ort_name, asked),))
@@ -51,11 +60,10 @@ PROVIDER = ProviderInfo(
     libraries=(Library("libcuda.so", "1"),),
     options=OPTIONS,
     device="cuda",
+    profile_form="nv_profile_{bound}_shapes",
     builds=True,
     plugin=Plugin("onnxruntime-ep-nv-tensorrt-rtx-cu13"),
-    diagnosed=plugin.diagnose(
-        "an NVIDIA GPU of compute capability 7.5, 8.6, 8.9 or 12.x, and its driver"
-    ),
+    diagnosed=_diagnose,
     translated=_translate,
     environment=_environment,
 )

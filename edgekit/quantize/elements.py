@@ -78,9 +78,7 @@ def element_types(model: Any) -> dict[str, int]:
     for sparse in graph.sparse_initializer:
         types[sparse.values.name] = sparse.values.data_type
     types = {name: kind for name, kind in types.items() if kind != _UNKNOWN}
-    groups = [
-        group for node in graph.node for group in _same_types(node, schema_of(model, node))
-    ]
+    groups = [group for node in graph.node for group in _same_types(node, schema_of(model, node))]
     found = True
     while found:
         found = False
@@ -113,7 +111,9 @@ def role_of(node: Any, schema: Any, types: dict[str, int]) -> Role:
         return Role(why="ONNX itself has no such operator")
     if any(True for _ in subgraphs(node)):
         return Role(why="it holds graphs of its own")
-    if any(types.get(name, _UNKNOWN) in (_UNKNOWN, -1) for name in (*node.input, *node.output) if name):
+    if any(
+        types.get(name, _UNKNOWN) in (_UNKNOWN, -1) for name in (*node.input, *node.output) if name
+    ):
         return Role(why="not all of its types are known")
     inputs, follow = set(), set()
     for index, (name, formal) in enumerate(_formals(node.input, schema.inputs)):
@@ -170,7 +170,7 @@ def _constant(node: Any) -> Any:
         if attribute.name == "value":
             return attribute.t
         if attribute.name == "value_float":
-            return onnx.numpy_helper.from_array(np.float32(attribute.f))
+            return onnx.numpy_helper.from_array(np.array(attribute.f, np.float32))
         if attribute.name == "value_floats":
             return onnx.numpy_helper.from_array(np.array(attribute.floats, np.float32))
     return None

@@ -64,10 +64,11 @@ def convert(
     outside = files.load_weights(typed, model)
     halved = halve(typed, keep_float=keep_float or {})
     if not halved.nodes:
+        first = next((f" ({node}: {why})" for node, why in halved.kept.items()), "")
         raise BadValue(
             what="a model to make fp16",
             asked=str(model),
-            expected="one with float32 nodes that may compute in fp16; there is none to change",
+            expected=f"one with nodes that may compute in fp16; here none may{first}",
         )
     beside = files.save(typed, output, external_data=outside)
     return Conversion(halved.nodes, halved.casts, halved.kept, beside)
@@ -87,10 +88,12 @@ def make(work: Work) -> Made:
     )
     files.load_weights(typed, work.model)
     keep = {**kept_for_their_values(typed, ranges), **asked}
+    in_order = tuple(label(node) for node in typed.graph.node if label(node) in keep)
+    del typed  # and its weights, which are read again
     done = convert(work.model, work.output, keep_float=keep)
     return Made(
         files=done.files,
-        keep_float=tuple(label(node) for node in typed.graph.node if label(node) in keep),
+        keep_float=in_order,
         kept=done.kept,
         nodes=done.nodes,
         cases=ranges.cases,

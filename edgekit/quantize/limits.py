@@ -36,7 +36,7 @@ _SHOWN = 8
 
 
 def known_nodes(model: Any, names: Iterable[str], *, path: Path) -> None:
-    """Raise UnknownName for a name that no node of a model has; it names the nearest."""
+    """Raise UnknownName for a name that no node of a model has; it lists the nearest."""
     known = {label(node) for node in model.graph.node}
     for name in names:
         if name not in known:
@@ -45,7 +45,7 @@ def known_nodes(model: Any, names: Iterable[str], *, path: Path) -> None:
                 kind="node",
                 asked=name,
                 available=near,
-                of=f"of the {len(known)} of {path.name}, to name the nearest",
+                of=f"among the {len(known)} of {path.name}",
             )
 
 
@@ -60,12 +60,14 @@ def kept_for_their_values(model: Any, ranges: Ranges) -> dict[str, str]:
     types = element_types(model)
     weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.data_type == FLOAT}
     masks = behind_softmax(graph)
-    met = {name: largest_of(array) for name, array in weights.items()}
-    # Of what only leads to a Softmax the positive end counts alone.
-    met |= {name: largest_of(array.clip(0)) for name, array in weights.items() if name in masks}
-    problems = {name: _problem(value, 1.0) for name, value in met.items()}
+    problems = {
+        name: _problem(
+            largest_of(array), largest_of(array.clip(0)) if name in masks else None, headroom=1.0
+        )
+        for name, array in weights.items()
+    }
     for name, largest in ranges.largest.items():
-        problems[name] = _problem(ranges.highest.get(name, largest), HEADROOM)
+        problems[name] = _problem(largest, ranges.highest.get(name), headroom=HEADROOM)
     found: dict[str, str] = {}
     for node in graph.node:
         role = role_of(node, schema_of(model, node), types)
@@ -94,9 +96,11 @@ def _met(node: Any, inputs: frozenset[int], outputs: frozenset[int]) -> Iterator
         yield node.output[index]
 
 
-def _problem(largest: float, headroom: float) -> str:
-    if largest * headroom > LARGEST:
-        return f"reaches {largest:.3g}, and fp16 ends at {LARGEST:.0f}"
+def _problem(largest: float, highest: float | None, *, headroom: float) -> str:
+    """Say why fp16 can't hold a value; `highest` is given where only the positive end counts."""
+    end = largest if highest is None else highest
+    if end * headroom > LARGEST:
+        return f"reaches {end:.3g}, {_end_of_range(end)}"
     if 0 < largest < SMALLEST:
         return f"is at most {largest:.3g}, which fp16 tells from 0 only roughly"
     return ""
@@ -110,8 +114,13 @@ def _inside(node: Any, ranges: Ranges, weights: dict[str, Array]) -> str:
     if node.op_type in _RECURRENT:
         total = _gates(node, ranges, weights)
     if total * HEADROOM > LARGEST:
-        return f"its sums may reach {total:.3g}, and fp16 ends at {LARGEST:.0f}"
+        return f"its sums may reach {total:.3g}, {_end_of_range(total)}"
     return ""
+
+
+def _end_of_range(reached: float) -> str:
+    near = "past" if reached > LARGEST else "too near to"
+    return f"{near} the end of fp16's range at {LARGEST:.0f}"
 
 
 def _gates(node: Any, ranges: Ranges, weights: dict[str, Array]) -> float:

@@ -10,13 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.errors import BadValue
-from edgekit.measure.variants import Added, add_variant, refuse_name, target_named
-from edgekit.package import reading
+from edgekit.errors import BadValue, CorruptPackage
+from edgekit.graph.summary import external_files
+from edgekit.measure.admission import refuse_name
+from edgekit.measure.results import Quality
+from edgekit.measure.variants import Added, add_variant, target_named
+from edgekit.metrics import Closeness
+from edgekit.package import commit, reading
 from edgekit.package.cases import open_cases
+from edgekit.package.locking import refuse_unlockable
 from edgekit.package.values import PORTABLE, Graph, Package, Recipe, Variant
 from edgekit.quantize import scheme as schemes
-from edgekit.quantize.scheme import Made, Work
+from edgekit.quantize.scheme import Work
 from edgekit.tensors import Feed
 from edgekit.terms import Scheme
 
@@ -28,23 +33,33 @@ ENOUGH_COSINE = 0.999
 
 
 class Quantized(msgspec.Struct, frozen=True):
-    """A variant in fewer bits: what was made, what was left in float, and what it kept.
+    """A variant of fewer bits: what was made, what stayed in float32, and what it kept.
 
-    `warnings` says what speaks against using it, in sentences; `made_for` where it pays.
+    `closeness` is that of its answers to its parent's, by output, over `cases` reference and
+    held-out cases; `quality` and `parent_quality` hold both against the original on the held-out
+    ones. `nodes` compute in the new precision; `kept` has the others by name, and why, decided on
+    the values of `looked_at` cases. `made_for` says where it pays, `warnings` what speaks against
+    using it.
     """
 
-    made: Made
-    added: Added
-    made_for: str
+    variant: Variant
     size_bytes: int
     parent_bytes: int
-    warnings: tuple[str, ...]
+    nodes: int
+    kept: dict[str, str]
+    looked_at: int
+    cases: int
+    closeness: dict[str, Closeness]
+    quality: Quality | None
+    parent_quality: Quality | None
+    made_for: str
+    warnings: tuple[str, ...] = ()
 
 
 def quantize(
     package: str | os.PathLike[str],
     *,
-    scheme: Scheme = "fp16",
+    scheme: Scheme,
     name: str | None = None,
     keep_float: Sequence[str] = (),
     target: str | None = None,
@@ -90,22 +105,22 @@ def quantize(
         )
     named = name or info.name
     refuse_name(path, packed, named, overwrite=overwrite)
-    for file in reading.files_of(parent):
-        reading.open_verified(path, file, packed.files[file])
+    refuse_unlockable(path)
+    _verify(path, packed, parent)
     graph = reading.graph_of(packed, parent)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
         model = Path(scratch) / f"{named}.onnx"
         log.info("measuring what %s's values are", parent.name)
-        made = info.make(
-            Work(
-                model=path / parent.model,
-                output=model,
-                feeds=lambda: _feeds(path, packed, graph),
-                keep_float=tuple(keep_float),
-                wall_s=wall_s,
-                progress=progress,
-            )
+        work = Work(
+            model=path / parent.model,
+            output=model,
+            feeds=lambda: _feeds(path, packed, graph),
+            keep_float=tuple(keep_float),
+            wall_s=wall_s,
+            progress=progress,
         )
+        with commit.storage_errors(model.parent):
+            made = info.make(work)
         log.info("measuring %s beside %s", named, parent.name)
         added = add_variant(
             path,
@@ -120,11 +135,17 @@ def quantize(
             progress=progress,
         )
     return Quantized(
-        made=made,
-        added=added,
-        made_for=info.where,
+        variant=added.variant,
         size_bytes=_size(added.package, added.variant),
         parent_bytes=_size(packed, parent),
+        nodes=made.nodes,
+        kept=made.kept,
+        looked_at=made.cases,
+        cases=added.cases,
+        closeness=added.closeness,
+        quality=added.quality,
+        parent_quality=added.parent_quality,
+        made_for=info.where,
         warnings=_warnings(added),
     )
 
@@ -135,6 +156,18 @@ def _refuse_plain(path: Path) -> None:
             what="what gets a variant of fewer bits",
             asked=f"{path}, a plain .onnx file",
             expected=f"a model package; make one with: edgekit export {path}",
+        )
+
+
+def _verify(path: Path, package: Package, parent: Variant) -> None:
+    """Hash what is about to be read, and see that the model names no other files than those."""
+    for file in reading.files_of(parent):
+        reading.open_verified(path, file, package.files[file])
+    strangers = set(external_files(path / parent.model)) - set(parent.files)
+    if strangers:
+        raise CorruptPackage(
+            path=str(path),
+            problem=f"{parent.model} names external data that isn't listed: {min(strangers)!r}",
         )
 
 

@@ -11,8 +11,6 @@ sum, in whatever order a kernel adds, is larger than the sum of |a|·|b|.
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -31,8 +29,6 @@ from edgekit.quantize.elements import FLOAT, element_types, label, names_in, rea
 from edgekit.quantize.masks import behind_softmax
 from edgekit.tensors import Feed
 from edgekit.workers import Worker
-
-log = logging.getLogger("edgekit")
 
 _TWINS = {
     **{name: name for name in ("Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "ReduceSum")},
@@ -83,8 +79,11 @@ def measure_ranges(
     watched = _Watched(read_typed(model))
     path = scratch / "watched.onnx"
     onnx.save(watched.model, path)
-    for name in external_files(model):
-        _place(model.parent / name, scratch / name)
+    beside = external_files(model)
+    for name in beside:
+        # A copy: ONNX Runtime follows no symbolic link out of a folder, and while there is a hard
+        # link `onnx` reads neither.
+        shutil.copyfile(model.parent / name, scratch / name)
     feeds = list(feeds)
     watches = (watched.values, watched.highs, watched.sums)
     met = tuple(dict.fromkeys(watch.values(), 0.0) for watch in watches)
@@ -97,7 +96,8 @@ def measure_ranges(
             for watch, found in zip(watches, met, strict=True):
                 for answer, name in watch.items():
                     found[name] = max(found[name], _number(outputs[answer]))
-    path.unlink()
+    for name in (path.name, *beside):
+        (scratch / name).unlink()
     largest, highest, sums = met
     return Ranges(largest, highest, sums, len(feeds))
 
@@ -105,13 +105,6 @@ def measure_ranges(
 def _number(answer: Any) -> float:
     value = float(np.max(answer, initial=0.0))
     return value if np.isfinite(value) else UNBOUNDED
-
-
-def _place(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or one without hard links
-        shutil.copyfile(source, target)
 
 
 class _Watched:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit.errors import UnknownName
+from edgekit.installed import missing_extra
 from edgekit.tensors import Feed
 from edgekit.terms import Scheme, members
 
@@ -70,9 +71,13 @@ def find(name: str) -> SchemeInfo:
 
     Raises:
         UnknownName: there is no such scheme.
+        MissingExtra: what it needs is not installed.
     """
     if name not in members(Scheme):
         raise UnknownName(kind="scheme", asked=name, available=list(members(Scheme)))
-    module = importlib.import_module(f"edgekit.quantize.{name.replace('-', '_')}")
+    try:
+        module = importlib.import_module(f"edgekit.quantize.{name.replace('-', '_')}")
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
     found: SchemeInfo = module.SCHEME
     return found

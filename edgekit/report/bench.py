@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from edgekit import machine
-from edgekit.measure.results import MB, BenchReport, Row
+from edgekit.measure.results import MB, Bench, BenchReport, Row
 from edgekit.report.figures import MISSING, count, digits, error, share, size, times
 from edgekit.report.placement import sentence
 from edgekit.report.tables import Column, print_table, shown
@@ -39,6 +39,8 @@ def _print_one(console: Console, report: BenchReport) -> None:
         # Of the CPU provider there is nothing to tell: everything else falls back to it.
         if measured.facts.placement is not None and measured.facts.provider != "cpu":
             console.print(f"{shown(measured.label)} {shown(sentence(measured.facts))}.")
+        elif measured.facts.computes is not None:
+            console.print(f"{shown(measured.label)} computes in {shown(measured.facts.computes)}.")
     for row in report.rows:
         if row.mismatch:
             console.print(f"[red]{shown(row.label)} answers otherwise[/]: {shown(row.mismatch)}")
@@ -55,11 +57,20 @@ def _conditions(report: BenchReport) -> list[str]:
         machine.summary(bench.machine),
         count(bench.threads, "thread"),
         *(f"{name} {n}" for name, n in bench.sizes.items()),
+        *([_arrays(bench)] if bench.device else []),
     ]
     quality = next((m.quality for m in bench.measurements if m.quality), None)
     if quality is not None:
         said.append(f"{quality.cases:,} held-out {quality.dataset}")
     return said
+
+
+def _arrays(bench: Bench) -> str:
+    """Say what a time is of: with the way to the device and back, or without."""
+    if bench.arrays == "host":
+        return "inputs and outputs in the host's memory, copies timed"
+    where = "GPU" if bench.device == "cuda" else "device"
+    return f"inputs and outputs on the {where}, no copies timed"
 
 
 def _method(report: BenchReport) -> str:

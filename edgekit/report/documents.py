@@ -11,6 +11,7 @@ from edgekit.measure.inspection import Inspection
 from edgekit.measure.placements import Placements
 from edgekit.measure.results import BenchReport
 from edgekit.package.values import Package
+from edgekit.quantize.making import Quantized
 from edgekit.runtime.checks import CheckReport
 
 SCHEMA_VERSION = 1
@@ -65,6 +66,14 @@ class ModelsDocument(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class QuantizeDocument(msgspec.Struct, frozen=True):
+    """`edgekit quantize --json`: the package's path, and all that was made and measured."""
+
+    path: str
+    quantized: Quantized
+    schema_version: int = SCHEMA_VERSION
+
+
 DOCUMENTS: dict[str, Any] = {
     "bench": BenchReport | list[BenchReport],  # a list where several batches were asked for
     "check": CheckDocument,
@@ -72,6 +81,7 @@ DOCUMENTS: dict[str, Any] = {
     "export": ExportDocument,
     "inspect": InspectDocument,
     "models": ModelsDocument,
+    "quantize": QuantizeDocument,
 }
 """What each command prints."""
 

@@ -15,13 +15,14 @@ import msgspec
 import onnxruntime as ort
 
 from edgekit import providers
-from edgekit.errors import EdgekitError
+from edgekit.errors import BadValue, EdgekitError
 from edgekit.package import compiled
 from edgekit.package.building import Prepared, prepared
 from edgekit.package.compiled import CompileKey
 from edgekit.package.reading import Stamp, Verified
 from edgekit.package.values import SessionChoice
-from edgekit.providers import Occasion
+from edgekit.providers import Occasion, ProviderInfo, libraries, profiles
+from edgekit.providers.profiles import Profile
 from edgekit.runtime.sessions import open_session
 
 log = logging.getLogger("edgekit")
@@ -56,26 +57,36 @@ def open_compiled(
 
     Raises what `open_session` raises.
     """
+    provider = providers.find(choice.provider, library=library)
+    occasion = _writable(provider, occasion, label)
     made: list[ort.InferenceSession] = []
 
-    def opened(folder: Path, *, context: bool) -> ort.InferenceSession:
+    def opened(folder: Path, told: Occasion, *, context: bool) -> ort.InferenceSession:
         here = msgspec.structs.replace(
-            occasion,
-            folder=str(folder),
-            context=str(folder / CONTEXT_FILE) if context else None,
+            told, folder=str(folder), context=str(folder / CONTEXT_FILE) if context else None
         )
         return open_session(model, choice, external=external, library=library, occasion=here)
 
     def build(folder: Path) -> None:
-        made.append(opened(folder, context=True))
+        try:
+            made.append(opened(folder, occasion, context=True))
+        except EdgekitError as error:
+            if not _profile(provider, occasion).inputs:
+                raise
+            # A graph that is split has inputs inside, of which a package knows no sizes.
+            log.warning(
+                "%s is compiled without the ranges of its sizes, so every new size compiles "
+                "once more: %s",
+                *(label, error),
+            )
+            made.append(opened(folder, Occasion(), context=True))
 
-    key = _key(choice, sha256, occasion, library)
-    kept = prepared(key, build, label=label)
+    kept = prepared(_key(choice, sha256, occasion, library), build, label=label)
     try:
         if not made:
             found = kept.folder / CONTEXT_FILE
             session = _from_context(found, choice, library) if found.is_file() else None
-            made.append(session or opened(kept.folder, context=False))
+            made.append(session or opened(kept.folder, occasion, context=False))
     except BaseException:
         kept.close()
         raise
@@ -95,9 +106,33 @@ def _from_context(
         return None
 
 
+def _writable(provider: ProviderInfo, occasion: Occasion, label: str) -> Occasion:
+    """Leave out ranges that the provider's options can't hold; say how far open ones reach."""
+    try:
+        bounded = _profile(provider, occasion).bounded
+    except BadValue as error:
+        log.warning("%s is compiled for each size that comes, one by one: %s", label, error)
+        return Occasion()
+    if bounded:
+        log.info(
+            "%s is compiled for %s; a larger size is right too and compiles once more. Export it "
+            "with --dynamic and a range to say how far sizes go",
+            label,
+            ", ".join(f"{name} up to {size}" for name, size in bounded.items()),
+        )
+    return occasion
+
+
+def _profile(provider: ProviderInfo, occasion: Occasion) -> Profile:
+    if not provider.profile_form or occasion.signature is None:
+        return Profile()
+    return profiles.profile(occasion.signature, seen=occasion.sizes)
+
+
 def _key(choice: SessionChoice, sha256: str, occasion: Occasion, library: str | None) -> CompileKey:
     provider = providers.find(choice.provider, library=library)
     settings = provider.translate(choice, occasion)
+    named = [library] if library is not None else []
     return CompileKey(
         provider=provider.name,
         model_sha256=sha256,
@@ -109,6 +144,11 @@ def _key(choice: SessionChoice, sha256: str, occasion: Occasion, library: str | 
         session_options=choice.session_options,
         graph_level=choice.graph_level,
         where=compiled.surroundings(
-            [*provider.packages, *(one.distribution for one in provider.libraries)]
+            [*provider.packages, *(one.distribution for one in provider.libraries)],
+            # TensorRT that came as an archive, or by the system's packages, has no distribution.
+            files=[
+                *named,
+                *(path for one in provider.libraries for path in libraries.versions_of(one.file)),
+            ],
         ),
     )

@@ -6,13 +6,17 @@ on untouched only if its dtype is the very one expected, contiguous and aligned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.runtime.borrowing import borrow, place_of
+from edgekit.runtime.devices import DeviceArray, Held, Place
 from edgekit.tensors import Array, Dim, Signature, TensorSpec
+
+T = TypeVar("T")
 
 _RANKS = {"b": 0, "i": 1, "u": 1, "f": 2}
 """numpy's kinds of numbers: a list of one kind may become an array of its own or a higher rank."""
@@ -27,17 +31,51 @@ def conform(signature: Signature, feed: Mapping[str, Any]) -> dict[str, Array]:
     Raises:
         InputError: a name or dtype that doesn't fit, with what was expected.
     """
-    arrays: dict[str, Array] = {}
-    for spec in signature.inputs:
-        if spec.name not in feed:
-            raise _wrong_names(signature, feed)
-        arrays[spec.name] = _as_array(spec, feed[spec.name])
-    if len(feed) != len(arrays):
-        raise _wrong_names(signature, feed)
-    return arrays
+    return _each(signature, feed, _as_array)
 
 
-def check_shapes(signature: Signature, arrays: Mapping[str, Array]) -> None:
+def conform_on_device(
+    signature: Signature, feed: Mapping[str, Any], place: Place
+) -> dict[str, Held]:
+    """Return arrays that lie on a device as they lie there, in the signature's order.
+
+    Raises:
+        InputError: a name, dtype or layout that doesn't fit, with what was expected.
+    """
+
+    def held(spec: TensorSpec, value: Any) -> Held:
+        try:
+            array = borrow(value, place)
+        except InputError as error:
+            raise InputError(problem=f"{spec.name}: {error}") from error
+        _check_dtype(spec, array.dtype)
+        return array
+
+    return _each(signature, feed, held)
+
+
+def on_device(feed: Mapping[str, Any], place: Place) -> bool:
+    """Tell whether arrays are to be read on the device where a model computes.
+
+    In the processor's memory only a `DeviceArray` is: any other array is passed as it always was.
+
+    Raises:
+        InputError: some lie there and some don't, or one lies on another device.
+    """
+    if all(type(value) is np.ndarray for value in feed.values()):
+        return False
+    places = {name: _place(name, value, place) for name, value in feed.items()}
+    there = [name for name, where in places.items() if where is not None]
+    elsewhere = [name for name, where in places.items() if where is None]
+    if there and elsewhere:
+        raise InputError(
+            problem=f"{there[0]} lies on {place} and {elsewhere[0]} doesn't: pass all inputs on "
+            f"{place}, where model.to_device(array) copies them, or all from the host."
+        )
+    return bool(there)
+
+
+def check_shapes(signature: Signature, arrays: Mapping[str, Any]) -> None:
     """Check every rank and size, and that dimensions of one name have one size.
 
     Raises:
@@ -66,6 +104,44 @@ def check_shapes(signature: Signature, arrays: Mapping[str, Array]) -> None:
                     )
 
 
+def _each(
+    signature: Signature, feed: Mapping[str, Any], convert: Callable[[TensorSpec, Any], T]
+) -> dict[str, T]:
+    arrays: dict[str, T] = {}
+    for spec in signature.inputs:
+        if spec.name not in feed:
+            raise _wrong_names(signature, feed)
+        arrays[spec.name] = convert(spec, feed[spec.name])
+    if len(feed) != len(arrays):
+        raise _wrong_names(signature, feed)
+    return arrays
+
+
+def _place(name: str, value: Any, here: Place) -> Place | None:
+    """Tell where an array is read, None where it comes from the host; refuse one out of reach."""
+    if isinstance(value, np.ndarray | np.generic):
+        return None
+    where = place_of(value, here)
+    if where == here and (here.kind != "cpu" or isinstance(value, DeviceArray)):
+        return where
+    if where is None or where.kind == "cpu":
+        return None
+    raise InputError(
+        problem=f"{name} lies on {where} and the model computes on {here}: {_move(where, here)}."
+    )
+
+
+def _move(where: Place, here: Place) -> str:
+    """Say what to type for an array that lies on another device than the model's."""
+    if here.kind == where.kind:
+        return (
+            f"move it there, or load the model with provider_options={{'device_id': "
+            f"'{where.index}'}}"
+        )
+    copied = "pass a copy in the processor's memory (array.cpu(), array.get(), array.numpy())"
+    return f"{copied}, or load the model with provider='cuda'" if where.kind == "cuda" else copied
+
+
 def _wrong_names(signature: Signature, feed: Mapping[str, Any]) -> InputError:
     expected = [spec.name for spec in signature.inputs]
     takes = "; ".join(map(str, signature.inputs)) or "no input"
@@ -91,12 +167,16 @@ def _as_array(spec: TensorSpec, value: Any) -> Array:
         value = _from_dlpack(spec, value)
     elif _is_masked(value):
         raise _masked(spec)
-    if value.dtype.newbyteorder("=") != dtype:
+    _check_dtype(spec, value.dtype)
+    return _native(value, dtype)
+
+
+def _check_dtype(spec: TensorSpec, found: np.dtype[Any]) -> None:
+    if found.newbyteorder("=") != np.dtype(spec.dtype):
         raise InputError(
-            problem=f"{spec.name} has dtype {value.dtype.name} and the model takes {spec.dtype}: "
+            problem=f"{spec.name} has dtype {found.name} and the model takes {spec.dtype}: "
             f"{spec}. Convert it with .astype({spec.dtype!r}) if that loses nothing."
         )
-    return _native(value, dtype)
 
 
 def _native(value: Any, dtype: np.dtype[Any]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
 from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec, dim_sizes, dynamic_dims
 from edgekit.terms import Idle
+
+log = logging.getLogger("edgekit")
 
 
 def load(
@@ -242,6 +245,11 @@ def _facts(
     nodes = placement.nodes_by_provider(opened, provider)
     if way.strict:
         placement.refuse_elsewhere(model, nodes, provider=provider.name)
+    elif placement.elsewhere(nodes, provider.name):
+        log.warning(
+            "of %s on %s not all nodes run there: %s",
+            *(model, provider.name, placement.in_words(nodes)),
+        )
     return RunFacts(
         provider=provider.name,
         precision=precision,

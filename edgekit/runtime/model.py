@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
 import numpy as np
 import onnxruntime as ort
 
-from edgekit.errors import BadValue, InputError, ModelClosed, RunFailed
+from edgekit import providers
+from edgekit.errors import BadValue, EdgekitError, InputError, ModelClosed, RunFailed
+from edgekit.package.building import Prepared
 from edgekit.package.reading import graph_of
 from edgekit.package.values import Choice, Package, Variant
+from edgekit.runtime.binding import BoundCall, run_on_device
 from edgekit.runtime.checks import CheckReport, check_cases
-from edgekit.runtime.inputs import check_shapes, conform
-from edgekit.runtime.placement import in_words
+from edgekit.runtime.devices import Held, Place, copied_to
+from edgekit.runtime.explanation import Explanation
+from edgekit.runtime.inputs import check_shapes, conform, conform_on_device, on_device
+from edgekit.runtime.recording import Recorded, option_of, refuse_unreplayable
 from edgekit.tensors import Array, RunFacts, Signature, TensorSpec
 
+__all__ = ["Explanation", "Model"]
+
 _KNOWN_SHAPES = 256
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """Which variant runs, how, and why."""
-
-    package: str
-    choice: Choice
-    provider: str
-    threads: int
-    computes: str | None = None
-    placement: dict[str, dict[str, int]] | None = None
-
-    def __str__(self) -> str:
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        computed = f" in {self.computes}" if self.computes else ""
-        where = f" ({in_words(self.placement)})" if self.placement else ""
-        return (
-            f"{self.package}: variant {self.choice.variant} on {self.provider}{computed}{where}, "
-            f"{threads}, idle {self.choice.session.idle}: {self.choice.reason}"
-        )
 
 
 class Model:
@@ -48,6 +35,9 @@ class Model:
     Call it with one array where it has one input, with a mapping, or with arrays by name. It
     returns one array where it has one output, and otherwise a dict by name. It may be called from
     many threads at once.
+
+    Arrays of the host give arrays of the host. Where every input lies on the device that computes
+    (a `DeviceArray`, or what another library has there), so does the answer, and nothing is copied.
 
         >>> with edgekit.load("cnn.edgekit") as model:
         ...     logits = model(image)
@@ -69,17 +59,25 @@ class Model:
         folder: Path | None = None,
         package: Package | None = None,
         variant: Variant | None = None,
+        kept: Prepared | None = None,
     ) -> None:
         self.name = name
+        self._kept = kept
         self.signature = signature
         self.facts = facts
-        self._session: ort.InferenceSession | None = session
+        self._place = _place(facts, choice)
+        self._session: ort.InferenceSession | Recorded | None = session
         self._choice = choice
         self._folder = folder
         self._package = package
         self._variant = variant
         self._output_names = [spec.name for spec in signature.outputs]
         self._one_output = len(self._output_names) == 1
+        if option_of(choice.session):
+            refuse_unreplayable(
+                choice.session, facts.placement or {}, session, self._place, variant=choice.variant
+            )
+            self._session = Recorded(session, self._output_names, self._place, package=name)
         only = signature.inputs[0] if len(signature.inputs) == 1 else None
         self._only_name = only.name if only else None
         self._only_dtype = np.dtype(only.dtype) if only else None
@@ -117,15 +115,62 @@ class Model:
         ):
             arrays: Any = {self._only_name: feed}
         else:
-            arrays = self._arrays(feed, named)
+            values = self._by_name(feed, named)
+            if on_device(values, self._place):
+                return self._answer_on_device(session, values)
+            arrays = self._arrays(values)
         try:
             answers = session.run(self._output_names, arrays)
+        except EdgekitError:
+            raise
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            problem = " ".join(str(error).split())
-            raise RunFailed(package=self.name, problem=problem) from error
+            raise self._failed(error) from error
         if self._one_output:
             return answers[0]
         return dict(zip(self._output_names, answers, strict=True))
+
+    def to_device(self, feed: Any = None, /, **named: Any) -> Any:
+        """Copy what a call takes to the device where the model computes, checked like a call's.
+
+        A call of such arrays copies nothing and returns its answer there, as `DeviceArray`s.
+        Arrays that other libraries have there, such as PyTorch's, can be passed as they are.
+
+        Returns:
+            One `DeviceArray` for one array, and otherwise a dict of them by name.
+
+        Raises:
+            InputError: a name, dtype, rank or size that doesn't fit.
+            RunFailed: there is no room for it on the device.
+        """
+        arrays = self._arrays(self._by_name(feed, named))
+        with self._failures():
+            copies = {name: copied_to(array, self._place) for name, array in arrays.items()}
+        return copies if named or isinstance(feed, Mapping) else next(iter(copies.values()))
+
+    def bound(self, feed: Any = None, /, **named: Any) -> BoundCall:
+        """Make a call that keeps the places of its inputs and outputs, to be made again and again.
+
+        Arrays on the device are read where they lie; those of the host are copied there, once.
+        Where kernels are recorded (CUDA graphs), the call of one combination of shapes is one and
+        the same, with inputs of its own into which all arrays are copied.
+
+        Raises:
+            InputError: a name, dtype, rank or size that doesn't fit.
+            ModelClosed: `close` was called before.
+            RunFailed: ONNX Runtime failed on an input that fits.
+        """
+        session = self._session
+        if session is None:
+            raise ModelClosed(package=self.name)
+        values = self._by_name(feed, named)
+        there = on_device(values, self._place)
+        arrays: Any = self._held(values) if there else self._arrays(values)
+        with self._failures():
+            if isinstance(session, Recorded):
+                return session.bound(arrays)
+            if not there:
+                arrays = {name: copied_to(array, self._place) for name, array in arrays.items()}
+            return BoundCall(session, arrays, self._output_names, self._place, package=self.name)
 
     def check(self) -> CheckReport:
         """Run the reference cases of its graph here and report the distance to the original.
@@ -164,8 +209,14 @@ class Model:
         return {self._output_names[0]: answer} if self._one_output else answer
 
     def close(self) -> None:
-        """Let go of the session. Calls that are running end well; later ones raise ModelClosed."""
+        """Let go of the session. Calls that are running end well; later ones raise ModelClosed.
+
+        What the provider compiled meanwhile, for shapes that it hadn't seen, is kept.
+        """
         self._session = None
+        if self._kept is not None:
+            self._kept.adopt()
+            self._kept.close()
 
     def __enter__(self) -> Model:
         return self
@@ -184,14 +235,48 @@ class Model:
         closed = ", closed" if self._session is None else ""
         return f"<Model {self.name} ({self._choice.variant}{closed}): {inputs} → {outputs}>"
 
-    def _arrays(self, feed: Any, named: dict[str, Any]) -> dict[str, Array]:
-        arrays = conform(self.signature, self._by_name(feed, named))
+    def _answer_on_device(self, session: ort.InferenceSession | Recorded, values: Any) -> Any:
+        arrays = self._held(values)
+        with self._failures():
+            answers = (
+                session.run_on_device(arrays)
+                if isinstance(session, Recorded)
+                else run_on_device(
+                    session, arrays, self._output_names, self._place, package=self.name
+                )
+            )
+        if self._one_output:
+            return answers[0]
+        return dict(zip(self._output_names, answers, strict=True))
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except EdgekitError:
+            raise
+        except Exception as error:  # onnxruntime's exceptions share no base class but this one
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> RunFailed:
+        return RunFailed(package=self.name, problem=" ".join(str(error).split()))
+
+    def _arrays(self, values: Mapping[str, Any]) -> dict[str, Array]:
+        arrays = conform(self.signature, values)
+        self._check_shapes(arrays)
+        return arrays
+
+    def _held(self, values: Mapping[str, Any]) -> dict[str, Held]:
+        arrays = conform_on_device(self.signature, values, self._place)
+        self._check_shapes(arrays)
+        return arrays
+
+    def _check_shapes(self, arrays: Mapping[str, Any]) -> None:
         shapes = tuple([array.shape for array in arrays.values()])
         if shapes not in self._known_shapes:
             check_shapes(self.signature, arrays)
             if len(self._known_shapes) < _KNOWN_SHAPES:
                 self._known_shapes.add(shapes)
-        return arrays
 
     def _by_name(self, feed: Any, named: dict[str, Any]) -> Mapping[str, Any]:
         if feed is None:
@@ -208,3 +293,11 @@ class Model:
                 else f"{self.name} has one input: pass one array, or {names}=array."
             )
         return {self._only_name: feed}
+
+
+def _place(facts: RunFacts, choice: Choice) -> Place:
+    """Tell in which memory a model computes."""
+    provider = providers.find(facts.provider, library=facts.library)
+    if not provider.device:
+        return Place()
+    return Place(provider.device, int(choice.session.provider_options.get("device_id", 0)))

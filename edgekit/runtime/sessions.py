@@ -80,7 +80,7 @@ def open_session(
         options.add_external_initializers_from_files_in_memory(
             list(contents), list(contents.values()), list(map(len, contents.values()))
         )
-    listed = _add_provider(options, provider, settings)
+    listed = _add_provider(options, provider, settings, choice)
     try:
         session = ort.InferenceSession(
             model.content if in_memory else str(model.path),
@@ -154,12 +154,21 @@ def _session_options(settings: OrtSettings) -> ort.SessionOptions:
 
 
 def _add_provider(
-    options: ort.SessionOptions, provider: ProviderInfo, settings: OrtSettings
+    options: ort.SessionOptions,
+    provider: ProviderInfo,
+    settings: OrtSettings,
+    choice: SessionChoice,
 ) -> list[tuple[str, dict[str, str]]]:
     """Return the list of providers for the session; a plug-in goes into the options instead."""
     if settings.plugin is None:
         return list(settings.providers)
     devices = plugin.devices(settings.plugin, provider.ort_name, extra=provider.extra)
+    for device in devices:
+        unmet = provider.unmet(choice, device.ep_metadata)
+        if unmet:
+            raise ProviderUnavailable(
+                provider=provider.name, cause=unmet, mend="Ask for another, or leave it out."
+            )
     options.add_provider_for_devices(devices, settings.providers[0][1])
     return []
 

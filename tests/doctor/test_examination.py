@@ -8,9 +8,12 @@ import msgspec
 import onnxruntime
 import pytest
 
-from edgekit import doctor, providers
+from edgekit import doctor, graphics, providers
 from edgekit.doctor import Report
 from edgekit.doctor.report import SCHEMA_VERSION, Finding, PackageFinding
+from edgekit.errors import BadValue, UnknownName
+from edgekit.graphics import Graphics
+from edgekit.installed import RUNTIMES
 
 Installed = Callable[[dict[str, str]], None]
 
@@ -25,7 +28,7 @@ def test_report_of_this_machine_is_usable_and_survives_json() -> None:
 def test_every_problem_says_how_to_mend_it() -> None:
     report = doctor.examine()
     findings: list[Finding | PackageFinding] = [*report.python, *report.conflicts, *report.limits]
-    findings += report.packages
+    findings += [*report.packages, *report.nvidia]
     for finding in findings:
         assert finding.says.strip()
         assert finding.severity != "problem" or finding.mend, finding
@@ -40,6 +43,41 @@ def test_every_provider_has_a_row() -> None:
     for name, row in rows.items():
         assert row.ort_name == providers.find(name).ort_name
         assert (row.severity == "ok") == row.diagnosis.usable
+
+
+def test_one_provider_is_examined_alone() -> None:
+    report = doctor.examine_provider("cpu")
+    assert report.usable
+    assert report.provider == "cpu"
+    assert [row.name for row in report.providers] == ["cpu"]
+    assert not report.limits
+    assert not report.features
+    assert not report.nvidia
+    assert {row.distribution for row in report.packages} <= set(RUNTIMES)
+    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+
+
+def test_a_provider_that_cannot_be_used_makes_the_report_unusable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(graphics, "look", lambda **_: Graphics(none_because="it is a test"))
+    report = doctor.examine_provider("cuda")
+    assert not report.usable
+    assert report.providers[0].diagnosis.cause
+    assert "libcublas.so.13" in report.providers[0].needs
+
+
+def test_a_provider_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'cuda'"):
+        doctor.examine_provider("cud")
+    with pytest.raises(BadValue):
+        doctor.examine_provider("cpu", library="/x.so")
+
+
+def test_a_plugin_is_examined_by_its_library(tmp_path: Path) -> None:
+    report = doctor.examine_provider("some_ep", library=str(tmp_path / "gone.so"))
+    assert not report.usable
+    assert "there is no file" in report.providers[0].diagnosis.cause
 
 
 def test_without_onnxruntime_nothing_is_usable_and_the_rest_is_still_told(

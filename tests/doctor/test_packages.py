@@ -25,13 +25,13 @@ def test_needs_are_those_of_pyproject() -> None:
     for extra, texts in project["optional-dependencies"].items():
         asked |= {(extra, text) for text in texts}
     declared = set()
+    wanted = r"(?P<name>[\w-]+)(\[.*?\])?>=(?P<floor>[\d.]+)(,<(?P<below>[\d.]+))?"
     for extra, text in asked:
-        match = re.match(r"(?P<name>[\w-]+)(\[.*?\])?>=(?P<floor>[\d.]+)", text)
-        if match:
-            declared.add((match["name"], match["floor"], extra))
-    known = {(need.distribution, need.floor, need.extra) for need in NEEDS}
+        if match := re.match(wanted, text):
+            declared.add((match["name"], match["floor"], extra, match["below"] or ""))
+    known = {(need.distribution, need.floor, need.extra, need.below) for need in NEEDS}
     assert known <= declared
-    assert {name for name, _, _ in declared} == {need.distribution for need in NEEDS}
+    assert {name for name, *_ in declared} == {need.distribution for need in NEEDS}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,21 @@ def test_versions_are_compared_as_numbers(
     if severity == "problem":
         assert "older than 2.13" in row.says
         assert row.mend == "Run: pip install --upgrade 'edgekit-onnx[export]' 'torch>=2.13'"
+
+
+@pytest.mark.parametrize(
+    ("version", "severity"),
+    [("10.16.1.11", "ok"), ("10.9", "problem"), ("11.0", "problem"), ("11.2.1", "problem")],
+)
+def test_a_tensorrt_that_onnxruntime_does_not_link_is_a_problem(
+    version: str, severity: str, installed: Installed
+) -> None:
+    installed({"onnxruntime-gpu": "1.31.1", "tensorrt-cu13-libs": version})
+    row = rows()["tensorrt-cu13-libs"]
+    assert row.severity == severity
+    if version.startswith("11"):
+        assert row.says == f"tensorrt-cu13-libs {version} is too new: 11 and later do not fit."
+        assert row.mend == "Run: pip install 'tensorrt-cu13-libs>=10.16,<11'"
 
 
 def test_what_only_an_extra_needs_is_a_note(installed: Installed) -> None:

@@ -36,6 +36,7 @@ WHERE = Surroundings(
     cpu="x86_64, A Processor",
     isa=("avx2",),
     libraries={"tensorrt-cu13-libs": "10.16"},
+    files={"/usr/lib/libnvinfer.so.10": "libnvinfer.so.10.16.1, 3 bytes"},
     onnxruntime="onnxruntime-gpu 1.31.1",
     edgekit="0.1.0",
 )
@@ -171,6 +172,7 @@ def changed(field: str, value: object) -> CompileKey:
         ("cpu", "x86_64, Another"),
         ("isa", ()),
         ("libraries", {"tensorrt-cu13-libs": "10.17"}),
+        ("files", {"/usr/lib/libnvinfer.so.10": "libnvinfer.so.10.17.0, 3 bytes"}),
         ("onnxruntime", "onnxruntime-gpu 1.32.0"),
         ("edgekit", "0.2.0"),
     ],
@@ -455,12 +457,11 @@ def test_progress_is_told_until_the_end_and_not_after(
 ) -> None:
     monkeypatch.setattr(building, "_TOLD_EVERY_S", 0.05)
     caplog.set_level(logging.INFO, logger="edgekit")
-    enough = threading.Event()
 
     def slowly(folder: Path) -> None:
         deadline = time.monotonic() + 20
         while len(caplog.records) < 4 and time.monotonic() < deadline:
-            enough.wait(0.02)
+            time.sleep(0.02)
 
     with prepared(KEY, slowly, label="cnn · fp32"):
         lines = [record.getMessage() for record in caplog.records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ WHERE = Surroundings(
     cpu="x86_64, A Processor",
     isa=("avx2",),
     libraries={"one": "1", "two": "2"},
+    files={"/usr/lib/libnvinfer.so.10": "libnvinfer.so.10.16.1, 3 bytes"},
     onnxruntime="onnxruntime-gpu 1.31.1",
     edgekit="0.1.0",
 )
@@ -74,6 +76,29 @@ def test_a_model_is_its_files_by_name() -> None:
     assert hashed != compiled.model_sha256({"other.onnx": "a" * 64, "fp32.data": "b" * 64})
 
 
+def test_a_plain_file_is_a_model_by_its_name_and_content(
+    tiny_onnx: Callable[..., Path],
+) -> None:
+    path = tiny_onnx()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert compiled.plain_sha256(path) == compiled.model_sha256({"tiny.onnx": digest})
+
+
+def test_a_plain_file_with_weights_beside_it_is_no_model(
+    tiny_onnx: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    path = tiny_onnx()
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
+    assert compiled.plain_sha256(path) is None
+    where = path.read_bytes().index(b"location")
+    for border in range(where - 3, where + 9):  # wherever it is cut
+        monkeypatch.setattr(compiled, "_CHUNK", border)
+        assert compiled.plain_sha256(path) is None
+
+
 def test_differences_name_the_fields_and_both_values() -> None:
     other = msgspec.structs.replace(
         KEY,
@@ -102,7 +127,7 @@ def test_every_field_of_a_key_is_compared() -> None:
         assert said.startswith(field)
     for field in Surroundings.__struct_fields__:
         there = getattr(WHERE, field)
-        value = {"one": "1", "two": "3"} if isinstance(there, dict) else ("x",)
+        value = {**there, min(there): "x"} if isinstance(there, dict) else ("x",)
         value = value if not isinstance(there, str) else "x"
         where = msgspec.structs.replace(WHERE, **{field: value})
         (said,) = compiled.differences(msgspec.structs.replace(KEY, where=where), KEY)
@@ -143,6 +168,20 @@ def test_surroundings_name_every_gpu_with_its_capability(
     assert here.driver == "580.1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert compiled.surroundings((), root=root).gpus == ("Tesla T4, 7.5",)
+
+
+def test_surroundings_tell_a_librarys_version_by_the_name_behind_its_links(
+    tmp_path: Path,
+) -> None:
+    link = tmp_path / "libnvinfer.so.10"
+    for version in ("10.16.1", "10.17.0"):
+        (tmp_path / f"libnvinfer.so.{version}").write_bytes(b"elf")
+        link.unlink(missing_ok=True)
+        link.symlink_to(f"libnvinfer.so.{version}")
+        here = compiled.surroundings((), files=[str(link)], root=Path("/nowhere"))
+        assert here.files == {str(link): f"libnvinfer.so.{version}, 3 bytes"}
+    link.unlink()
+    assert compiled.file_versions([str(link)]) == {str(link): "missing"}
 
 
 def test_the_cache_is_light(fresh_python: Callable[[str], str]) -> None:

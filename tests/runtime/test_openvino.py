@@ -38,8 +38,11 @@ def test_every_node_of_a_plain_model_runs_there(tiny_package: Path, openvino_lib
         assert "on openvino in fp32 (all " in str(model.explain())
 
 
-def test_nodes_that_it_leaves_are_counted_on_the_cpu(split: Path, openvino_library: Path) -> None:
+def test_nodes_that_it_leaves_are_counted_on_the_cpu_and_warned_of(
+    split: Path, openvino_library: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with load(split, openvino_library) as model:
+        assert "of net.onnx on openvino not all nodes run there: 2 nodes; 1 on cpu" in caplog.text
         assert model.facts.placement == {"openvino": {"Abs": 1, "Relu": 1}, "cpu": {"Det": 1}}
         assert "(2 nodes; 1 on cpu (1 Det))" in str(model.explain())
         x = np.eye(4, dtype=np.float32)[None] * 2

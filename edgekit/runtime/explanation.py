@@ -1,0 +1,28 @@
+"""What a loaded model says of itself: which variant runs, how, and why."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgekit.package.values import Choice
+from edgekit.runtime.placement import in_words
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """Which variant runs, how, and why."""
+
+    package: str
+    choice: Choice
+    provider: str
+    threads: int
+    computes: str | None = None
+    placement: dict[str, dict[str, int]] | None = None
+
+    def __str__(self) -> str:
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        computed = f" in {self.computes}" if self.computes else ""
+        where = f" ({in_words(self.placement)})" if self.placement else ""
+        return (
+            f"{self.package}: variant {self.choice.variant} on {self.provider}{computed}{where}, "
+            f"{threads}, idle {self.choice.session.idle}: {self.choice.reason}"
+        )

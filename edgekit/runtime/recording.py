@@ -1,0 +1,167 @@
+"""CUDA graphs: a call's kernels recorded once, and then replayed in one go.
+
+A recording replays the very addresses, sizes and kernels of the call that it was made of; what the
+processor did in between is not in it. So each combination of input shapes has a recording of its
+own, whose inputs and outputs keep their places, and a model of which the processor would have to
+see values is refused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import onnxruntime as ort
+
+from edgekit.errors import InputError, ProviderUnfit
+from edgekit.package.values import SessionChoice
+from edgekit.runtime.binding import BoundCall
+from edgekit.runtime.borrowing import copyable
+from edgekit.runtime.devices import DeviceArray, Held, Place, copied_to
+from edgekit.tensors import Array
+
+OPTIONS = ("enable_cuda_graph", "trt_cuda_graph_enable")
+"""The providers' options that ask for it."""
+
+MOST_SHAPES = 16
+"""How many combinations of input shapes a model records: each keeps memory on the device."""
+
+_BRANCHING = ("If", "Loop", "Scan")
+
+
+def option_of(session: SessionChoice) -> str:
+    """Name the option by which a choice asks for recordings; empty where it doesn't."""
+    return next((name for name in OPTIONS if session.provider_options.get(name) == "1"), "")
+
+
+def refuse_unrecordable(
+    session: SessionChoice, operators: Mapping[str, int], *, variant: str
+) -> None:
+    """Refuse a model that decides while it runs what to run next, before it is loaded.
+
+    Raises:
+        ProviderUnfit: recordings are asked for, and it has branches or loops.
+    """
+    option = option_of(session)
+    branching = [name for name in _BRANCHING if operators.get(name)]
+    if option and branching:
+        raise _unfit(session, variant, f"it has {' and '.join(branching)}, which decide while")
+
+
+def refuse_unreplayable(
+    session: SessionChoice,
+    placement: Mapping[str, Mapping[str, int]],
+    opened: ort.InferenceSession,
+    place: Place,
+    *,
+    variant: str,
+) -> None:
+    """Refuse a loaded model of which a replay would leave something out.
+
+    ONNX Runtime's CUDA provider lets the processor compute shapes, which a recording fixes, and
+    refuses copies between the two itself; nodes on any other provider are refused here, and inputs
+    whose values the processor reads.
+
+    Raises:
+        ProviderUnfit: recordings are asked for, and the processor takes part.
+    """
+    option = option_of(session)
+    if not option:
+        return
+    refuse_unrecordable(session, _all(placement), variant=variant)
+    allowed = (session.provider, "cpu") if session.provider == "cuda" else (session.provider,)
+    for name, operators in placement.items():
+        if name not in allowed and operators:
+            listed = ", ".join(f"{count} {operator}" for operator, count in operators.items())
+            raise _unfit(
+                session, variant, f"{name} runs nodes of it ({listed}), which happen while"
+            )
+    memories = zip(opened.get_inputs(), opened.get_input_memory_infos(), strict=True)
+    read = [spec.name for spec, memory in memories if memory.name == "Cpu"]
+    if read and place.kind != "cpu":
+        raise _unfit(session, variant, f"the processor reads its input {read[0]} while")
+
+
+def _all(placement: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for operators in placement.values():
+        for operator, count in operators.items():
+            counted[operator] = counted.get(operator, 0) + count
+    return counted
+
+
+def _unfit(session: SessionChoice, variant: str, reason: str) -> ProviderUnfit:
+    return ProviderUnfit(
+        provider=session.provider,
+        variant=variant,
+        reason=f"{reason} it runs, and a recording of its kernels ({option_of(session)}) would "
+        "leave that out; leave out that option",
+    )
+
+
+class Recorded:
+    """A session whose calls are recorded, one recording a combination of input shapes.
+
+    Arrays are copied into the recording's inputs and out of its outputs: what a caller passes and
+    gets is its own. Calls from several threads wait for each other.
+    """
+
+    def __init__(
+        self, session: ort.InferenceSession, output_names: list[str], place: Place, *, package: str
+    ) -> None:
+        self._package = package
+        self._session = session
+        self._names = output_names
+        self._place = place
+        self._lock = threading.RLock()
+        self._calls: dict[tuple[tuple[int, ...], ...], BoundCall] = {}
+
+    def run(self, output_names: list[str], arrays: Mapping[str, Array]) -> list[Array]:
+        """Run on arrays of the host and return such, as `InferenceSession.run` does."""
+        del output_names  # all, in the order of the model
+        with self._lock:
+            return list(self.bound(arrays)().numpy().values())
+
+    def run_on_device(self, arrays: Mapping[str, Held]) -> list[DeviceArray]:
+        """Run on arrays of the device and return such."""
+        with self._lock:
+            call = self.bound(arrays)()
+            copies = [copied_to(array, self._place) for array in call.outputs.values()]
+            call.wait()
+            return copies
+
+    def bound(self, arrays: Mapping[str, Array] | Mapping[str, Held]) -> BoundCall:
+        """Find the recording of these shapes, or make it, and copy the arrays into its inputs.
+
+        Raises:
+            InputError: it is one combination of shapes more than are recorded.
+        """
+        shapes = tuple(array.shape for array in arrays.values())
+        with self._lock:
+            call = self._calls.get(shapes)
+            if call is not None:
+                call.update(arrays)
+                return call
+            if len(self._calls) == MOST_SHAPES:
+                listed = "; ".join(f"{name} {list(a.shape)}" for name, a in arrays.items())
+                raise InputError(
+                    problem=f"{listed}: kernels are recorded for {MOST_SHAPES} combinations of "
+                    "shapes already, each of which keeps memory on the device. Pad inputs to a few "
+                    "sizes, or load the model without recording."
+                )
+            self._session.io_binding().synchronize_inputs()  # what is copied may be on its way
+            inputs = {
+                name: copied_to(copyable(array, self._place), self._place)
+                for name, array in arrays.items()
+            }
+            call = BoundCall(
+                self._session,
+                inputs,
+                self._names,
+                self._place,
+                package=self._package,
+                recording=len(self._calls) + 1,
+                lock=self._lock,
+            )
+            self._calls[shapes] = call
+            return call

@@ -1,0 +1,68 @@
+"""The table of providers in docs/providers.md is that of the code, and so are its sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit import graphics, providers
+from edgekit.graphics import Gpu, Graphics
+from edgekit.providers import diagnosis, libraries
+from edgekit.providers.libraries import Missing
+from edgekit.report.providers import BEGINS, ENDS, table, with_table
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
+
+
+def test_the_table_in_the_docs_is_that_of_the_code() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert with_table(text) == text, "run: python docs/write_providers.py"
+
+
+def test_every_provider_has_a_row_with_its_names_and_precisions() -> None:
+    rows = {line.split("`")[1]: line for line in table().splitlines()[2:]}
+    assert list(rows) == providers.names()
+    for name, line in rows.items():
+        provider = providers.find(name)
+        assert f"| {provider.ort_name} |" in line
+        assert ", ".join(provider.precisions) in line
+        assert line.endswith("| yes |" if provider.tried else "| no |")
+        assert line.count(" | ") == table().splitlines()[0].count(" | ")
+    assert "`edgekit-onnx[gpu]`" in rows["cuda"]
+    assert "`onnxruntime-directml`" in rows["directml"]
+    assert "a build of onnxruntime" in rows["xnnpack"]
+
+
+def test_a_table_is_made_anew_between_its_lines() -> None:
+    made = with_table(f"before\n{BEGINS}\nold\n{ENDS}\nafter\n")
+    assert made.startswith(f"before\n{BEGINS}\n\n| name |")
+    assert made.endswith(f"|\n\n{ENDS}\nafter\n")
+    assert "old" not in made
+
+
+@pytest.mark.parametrize("document", ["", BEGINS, f"{ENDS} {BEGINS}"])
+def test_a_document_without_the_lines_is_refused(document: str) -> None:
+    with pytest.raises(ValueError, match="has no lines"):
+        with_table(document)
+
+
+def test_the_docs_quote_what_is_really_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+
+    def sees(*gpus: Gpu, because: str = "") -> None:
+        monkeypatch.setattr(graphics, "look", lambda **_: Graphics(gpus, none_because=because))
+
+    def problem(*missed: Missing, cuda: str = "") -> str:
+        monkeypatch.setattr(libraries, "missing", lambda *_, **__: missed)
+        found = diagnosis.nvidia_problem((), provider_library="x.so", extra="gpu", cuda=cuda)
+        assert found is not None
+        return found.cause
+
+    sees()
+    assert problem() in text
+    sees(Gpu("NVIDIA L4", driver="550.54", cuda_version="12.4"))
+    assert problem(cuda="13.0") in text
+    assert problem(Missing("libcublas.so.13"), Missing("libcudnn.so.9"), cuda="12.4") in text
+    wrong = Missing("libnvinfer.so.10", instead=("…/libnvinfer.so.11",))
+    assert problem(wrong, cuda="12.4") in text
