@@ -20,6 +20,9 @@ import msgspec
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The environment variable that says which GPUs CUDA may show to a process."""
 
+NO_DEVICE = "there is no NVIDIA device"
+"""Why there is no GPU on most machines."""
+
 _WINDOWS_DRIVER = "System32/nvml.dll"
 
 
@@ -103,7 +106,7 @@ def _no_device(root: Path) -> str | None:
         return None
     if _read_kernel(root):
         return "the kernel has an NVIDIA driver, and this process was given no device of it"
-    return "there is no NVIDIA device"
+    return NO_DEVICE
 
 
 def _visible(found: Sequence[Gpu]) -> Graphics:

@@ -65,12 +65,14 @@ class Owner(NamedTuple):
 def owners(package: str, *, beginning: str = "") -> list[Owner]:
     """Find the distributions whose list of files (RECORD) has files below an import package.
 
-    Only those whose name begins with `beginning` are asked. In the order of `sys.path`, those of
-    one folder by name.
+    Only those whose name begins with `beginning` are asked, and only those of the first folder on
+    `sys.path` that has any are returned, by name: a later folder's are never imported.
     """
     wanted = re.compile(rf"^{re.escape(package)}/".encode(), flags=re.MULTILINE)
-    found = []
+    found: list[Owner] = []
     for folder, name, version in _metadata():
+        if found and found[0].metadata.parent != Path(folder):
+            break
         if _folder_name(name).startswith(_folder_name(beginning)):
             metadata = Path(folder, f"{name}-{version}.dist-info")
             try:
@@ -95,14 +97,15 @@ def runtimes() -> dict[str, str]:
 @lru_cache(maxsize=8)
 def _runtimes(path: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, str]:
     del path
-    places: dict[str, dict[str, str]] = {}
+    places: dict[Path, dict[str, str]] = {}
     for folder, name, version in _metadata():
         if (plain := _folder_name(name).replace("_", "-")) in RUNTIMES:
-            places.setdefault(folder, {})[plain] = version
+            places.setdefault(Path(folder), {})[plain] = version
     for beginning in ("onnxruntime", "ort"):
         for owner in owners("onnxruntime", beginning=beginning):
-            places.setdefault(str(owner.metadata.parent), {})[owner.name] = owner.version
-    first = next(iter(places.values()), {})  # a later folder's is never imported
+            places.setdefault(owner.metadata.parent, {})[owner.name] = owner.version
+    # A later folder's is never imported.
+    first = next((places[place] for place in map(Path, sys.path) if place in places), {})
     return {name: first[name] for name in sorted(first)}
 
 
@@ -161,8 +164,9 @@ def conflict() -> str:
     special = next((name for name in found if name != "onnxruntime"), "onnxruntime")
     extra = next((name for name, runtime in _RUNTIME_OF.items() if runtime == special), "")
     return (
-        f"{' and '.join(f'{name} {version}' for name, version in found.items())} are both "
-        "installed and overwrote each other's files; keep one of them: "
+        f"{' and '.join(f'{name} {version}' for name, version in found.items())} are "
+        f"{'both' if len(found) == 2 else 'all'} installed and overwrote each other's files; "
+        "keep one of them: "
         f"{install_command(extra, packages=(special,))}"
     )
 

@@ -28,11 +28,15 @@ class Beside(msgspec.Struct, frozen=True):
 def beside(how: How) -> tuple[Beside, str]:
     """Choose where an original runs beside variants; a note says so where it isn't the same place.
 
-    Beside a provider on NVIDIA's GPUs that is the same GPU. PyTorch is imported for the question.
+    Beside a provider on NVIDIA's GPUs that is the same GPU. PyTorch is imported for the question;
+    where it isn't installed the worker says so.
     """
     if how.provider.device != "cuda":
         return Beside(), ""
-    problem = _cuda_problem()
+    try:
+        problem = _cuda_problem()
+    except ImportError:
+        return Beside(), ""
     if problem:
         return Beside("cpu", how.arrays), (
             f"the PyTorch original runs on the processor, not beside {how.provider.name} on the "
@@ -44,10 +48,8 @@ def beside(how: How) -> tuple[Beside, str]:
 
 
 def _cuda_problem() -> str:
-    try:
-        import torch
-    except ImportError:
-        return "PyTorch is not installed here"
+    import torch
+
     if torch.version.cuda is None:
         return f"PyTorch {torch.__version__} is built without CUDA"
     if not torch.cuda.is_available():

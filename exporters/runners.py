@@ -185,7 +185,7 @@ def _original(
     if beside.device:
         try:
             original.module.to(beside.device)
-        except RuntimeError as error:  # what torch raises for a full or an absent GPU
+        except (RuntimeError, AssertionError) as error:  # a full GPU, or none, or a build without
             text = " ".join(str(error).split())[:300]
             raise OriginalUnavailable(
                 reason=f"the original can't be put on {beside.device}: {text}"

@@ -35,6 +35,8 @@ def _owners() -> Finding:
         return Finding("one onnxruntime", "ok", f"{listed(found)}." if found else "None.")
     says = f"{listed(found)} are one import package and overwrite each other's files."
     mend = conflict().rpartition(": ")[2] or f"pip uninstall -y {' '.join(found)}, then install one"
+    if "[gpu]" in mend:
+        mend += " (or 'edgekit-onnx[cpu]' where no GPU is to be used)"
     return Finding("one onnxruntime", "problem", says, f"Run: {mend}")
 
 

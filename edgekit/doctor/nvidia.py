@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 from edgekit import providers
 from edgekit.doctor.report import Finding
-from edgekit.graphics import Gpu, Graphics
+from edgekit.graphics import Graphics
 from edgekit.installed import distributions, runtimes
 from edgekit.providers.diagnosis import listed
 from edgekit.providers.info import Library, ProviderInfo
@@ -22,7 +23,9 @@ def examine(seen: Graphics) -> tuple[Finding, ...]:
     if not seen.gpus and "onnxruntime-gpu" not in runtimes():
         return ()
     driver = [_driver(seen)] if seen.gpus else []
-    return (*map(_gpu, seen.gpus), *driver, *map(_library, _needed()))
+    kinds = Counter((gpu.name, gpu.compute_capability, gpu.memory_mb) for gpu in seen.gpus)
+    gpus = (_gpus(*kind, count=count) for kind, count in kinds.items())
+    return (*gpus, *driver, *map(_library, _needed()))
 
 
 def matters(provider: ProviderInfo) -> bool:
@@ -30,12 +33,13 @@ def matters(provider: ProviderInfo) -> bool:
     return any(library.file == "libcuda.so" for library in provider.libraries)
 
 
-def _gpu(gpu: Gpu) -> Finding:
+def _gpus(name: str, capability: str, memory_mb: int, *, count: int) -> Finding:
     facts = [
-        f"compute capability {gpu.compute_capability}" if gpu.compute_capability else "",
-        f"{gpu.memory_mb} MiB" if gpu.memory_mb else "",
+        f"{count} x {name}" if count > 1 else name,
+        f"compute capability {capability}" if capability else "",
+        f"{memory_mb} MiB" if memory_mb else "",
     ]
-    return Finding("NVIDIA GPU", "ok", f"{', '.join(filter(None, [gpu.name, *facts]))}.")
+    return Finding("NVIDIA GPU", "ok", f"{', '.join(filter(None, facts))}.")
 
 
 def _driver(seen: Graphics) -> Finding:

@@ -17,7 +17,7 @@ from edgekit.tensors import Dim, Signature, TensorSpec
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
-def refuse_name(path: Path, package: Package, name: str, *, overwrite: bool) -> None:
+def refuse_name(path: Path, package: Package, *, name: str, overwrite: bool) -> None:
     """Raise BadValue for a name that a new variant can't have, before anything long starts."""
     what = f"the name of a new variant of {path}"
     if not _NAME.fullmatch(name):
@@ -90,7 +90,7 @@ def _fits(found: TensorSpec, expected: TensorSpec, *, loose: bool) -> bool:
     )
 
 
-def refuse_other_data(path: Path, now: Package, model: Path, beside: Sequence[str]) -> None:
+def refuse_other_data(path: Path, now: Package, *, model: Path, beside: Sequence[str]) -> None:
     """Refuse external data whose name the package uses for other content: `model` names it so."""
     for name in beside:
         listed = now.files.get(name)
@@ -102,10 +102,10 @@ def refuse_other_data(path: Path, now: Package, model: Path, beside: Sequence[st
 
 
 def with_variant(
-    path: Path, now: Package, measured: Package, variant: Variant, *, overwrite: bool
+    path: Path, now: Package, *, measured: Package, variant: Variant, overwrite: bool
 ) -> Package:
     """Add a variant to the package as it is now, if what it was measured against is still there."""
-    refuse_name(path, now, variant.name, overwrite=overwrite)
+    refuse_name(path, now, name=variant.name, overwrite=overwrite)
     if _basis(now, variant) != _basis(measured, variant):
         raise StorageError(
             path=str(path),

@@ -55,13 +55,10 @@ class Comparison:
                 where that is finite.
         """
         original = case.outputs or parents
+        self.refuse_lost(dataset, got, parents)
         for name, expected in parents.items():
-            where = f"case {self.cases} ({dataset.name})"
-            if off := other_form(got[name], expected):
-                raise self._refused(f"of {where} it answers {name} in another form: {off}")
             if name in self._random:
                 continue
-            self._refuse_lost(name, got[name], expected, where)
             _add(self._to_parent, name, got[name], expected)
             _add(self._to_original, name, got[name], original[name])
             self._largest[name] = max(self._largest.get(name, 0.0), largest(original[name]))
@@ -70,6 +67,15 @@ class Comparison:
         if dataset.split == "test":
             self._tally(dataset, case, got, parents, original)
         self.cases += 1
+
+    def refuse_lost(self, dataset: Dataset, got: Answers, parents: Answers) -> None:
+        """Raise what `add` raises of an answer to the next case, and count nothing."""
+        where = f"case {self.cases} ({dataset.name})"
+        for name, expected in parents.items():
+            if off := other_form(got[name], expected):
+                raise self._refused(f"of {where} it answers {name} in another form: {off}")
+            if name not in self._random:
+                self._refuse_lost(name, got[name], expected, where)
 
     def to_parent(self) -> dict[str, Closeness]:
         """Give the furthest that the answers were from the parent's, by output."""

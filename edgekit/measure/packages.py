@@ -24,6 +24,7 @@ from edgekit.measure.ways import How, settle, variant_call
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.values import PORTABLE
+from edgekit.runtime.recording import unrecordable
 from edgekit.tensors import BY_SHAPE, random_outputs
 
 __all__ = [
@@ -151,7 +152,9 @@ def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list
         for variant in subject.variants:
             name = f"{prefix}/{variant.name}" if len(subjects) > 1 else variant.name
             label = f"{name} · {provider.name}"
-            reason = provider.refuses(variant.facts)
+            reason = provider.refuses(variant.facts) or unrecordable(
+                how.session, variant.facts.operators
+            )
             if reason:
                 unfit.append(LeftOut(label, reason))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def add_variant(
     target: Target,
     recipe: Recipe,
     overwrite: bool = False,
+    stand_in: Path | None = None,
     how: How | None = None,
     wall_s: float = _WALL_S,
     progress: Callable[[int, int], None] | None = None,
@@ -77,22 +79,24 @@ def add_variant(
         target: what it is made for.
         recipe: how it was made.
         overwrite: replace a variant of this name, if it was made from another.
+        stand_in: another .onnx file whose answers are measured in the model's place: it answers
+            here as the model does on its target. The model itself is run on the reference cases.
         how: how both are run; on the CPU unless something else is said.
         wall_s: how long loading, or a single run, may take.
         progress: called with the cases done and the cases in all.
 
     Raises:
-        BadValue: the name is taken or reserved, or the model takes or gives other arrays.
+        BadValue: the name is taken or reserved, or there is no case to measure on.
         UnknownName: there is no such parent.
-        ModelFileError: ONNX Runtime refuses the model, or it answers with NaN, infinities or
-            another shape where its parent doesn't.
+        ModelFileError: ONNX Runtime refuses the model, it takes or gives other arrays than its
+            parent, or answers with NaN, infinities or another shape where that doesn't.
         NotFound, CorruptPackage, HashMismatch: the package can't be read.
         StorageError: the package can't be changed.
         MissingExtra: `onnx` is not installed.
     """
     package = reading.read(path)
     made_from = reading.variant_named(package, parent)
-    refuse_name(path, package, name, overwrite=overwrite)
+    refuse_name(path, package, name=name, overwrite=overwrite)
     refuse_unlockable(path)
     beside = external_files(model)
     refuse_beside(model, beside)
@@ -115,6 +119,7 @@ def add_variant(
         package,
         model,
         variant,
+        stand_in=stand_in,
         how=how or How(),
         wall_s=wall_s,
         progress=progress,
@@ -123,8 +128,9 @@ def add_variant(
     contents = {file: model.parent / file for file in variant.files} | {variant.model: model}
 
     def change(now: Package) -> tuple[Package, dict[str, Path]]:
-        refuse_other_data(path, now, model, variant.files)
-        return with_variant(path, now, package, variant, overwrite=overwrite), contents
+        refuse_other_data(path, now, model=model, beside=variant.files)
+        edited = with_variant(path, now, measured=package, variant=variant, overwrite=overwrite)
+        return edited, contents
 
     edited = edit(path, change)
     quality, parent_quality = comparison.quality()
@@ -155,6 +161,7 @@ def _compare(
     model: Path,
     variant: Variant,
     *,
+    stand_in: Path | None,
     how: How,
     wall_s: float,
     progress: Callable[[int, int], None] | None,
@@ -163,23 +170,28 @@ def _compare(
     graph = reading.graph_of(package, variant)
     datasets = [open_cases(path, package, cases) for cases in _measured_on(path, graph)]
     total = sum(dataset.cases for dataset in datasets)
-    with (
-        Worker(f"{path.name}/{variant.name}", wall_s=wall_s) as ours,
-        Worker(f"{path.name}/{variant.parent}", wall_s=wall_s) as theirs,
-    ):
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str) -> Worker:
+            return stack.enter_context(Worker(f"{path.name}/{name}", wall_s=wall_s))
+
+        ours, theirs = start(variant.name), start(variant.parent or PORTABLE)
         found = ours.open(variant_call(model, PORTABLE, how)).signature
         refuse_signature(model, found, graph.signature)
         theirs.open(variant_call(path, variant.parent or PORTABLE, how))
+        measured = ours
+        if stand_in is not None:
+            measured = start(f"{variant.name} as on {variant.target.provider}")
+            measured.open(variant_call(stand_in, PORTABLE, how))
         for dataset in datasets:
             for case in dataset.open():
                 if progress is not None:
                     progress(comparison.cases, total)
-                comparison.add(
-                    dataset,
-                    case,
-                    got=ours.run(case.feed).outputs,
-                    parents=theirs.run(case.feed).outputs,
-                )
+                parents = theirs.run(case.feed).outputs
+                if measured is not ours and dataset.split == "reference":
+                    comparison.refuse_lost(dataset, ours.run(case.feed).outputs, parents)
+                got = measured.run(case.feed).outputs
+                comparison.add(dataset, case, got=got, parents=parents)
 
 
 def _measured_on(path: Path, graph: Graph) -> list[CaseFile]:

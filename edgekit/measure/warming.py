@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import cache
+from edgekit import cache, providers
 from edgekit.errors import BadValue, StorageError
 from edgekit.measure.feeds import timing_feed
 from edgekit.measure.subjects import example, open_subject
@@ -15,7 +15,6 @@ from edgekit.measure.ways import How, settle, variant_call
 from edgekit.package import cached, reading
 from edgekit.package.cached import CompiledEntry
 from edgekit.package.values import PORTABLE
-from edgekit.providers import choosing
 from edgekit.workers import Worker
 
 WALL_S = 3600.0
@@ -63,7 +62,7 @@ def warm(
         StorageError: nothing of what it built was kept.
         WorkerTimeout: it took longer than that.
     """
-    if how.session.provider != choosing.BEST:
+    if how.session.provider != providers.BEST:
         _refuse_without_builds(how)
     how, _ = settle(how)
     _refuse_without_builds(how)

@@ -37,11 +37,11 @@ def settle(how: How) -> tuple[How, str]:
         UnknownName, BadValue: no such provider, or an option that isn't one of its.
     """
     note = ""
-    if how.session.provider == choosing.BEST:
+    if how.session.provider == providers.BEST:
         if how.library is not None or how.session.provider_options:
             raise BadValue(
                 what="A library or an option of a provider",
-                asked=f"given together with the provider {choosing.BEST!r}",
+                asked=f"given together with the provider {providers.BEST!r}",
                 expected="the provider that it is for, by its name",
             )
         chosen = choosing.best()

@@ -29,6 +29,8 @@ from edgekit.package.values import FileRecord, Graph, Package
 PARTIAL = ".partial"
 _LOCK = ".lock"
 _CHUNK = 4 << 20
+_SWEEP_S = 10.0
+"""Longer than a sweep holds the lock of a package that isn't there yet."""
 _REMOVALS = 5
 """A package that was replaced may get a lock file from whoever came to its path just before."""
 
@@ -56,10 +58,11 @@ def new_package(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PARTIAL}")
         # Held as long as this process works on it: what a killed one left behind has no holder.
         lock = FileLock(partial.with_suffix(_LOCK))
-        # Nobody else knows the name: a lock that can't be had at once can't be had here at all.
         try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
+            partial.with_suffix(_LOCK).touch()
+            # Nobody else makes this name, but a sweep may have found it before it was locked.
+            lock.acquire(timeout=_SWEEP_S)
+        except (Timeout, FileNotFoundError) as error:
             raise StorageError(path=str(folder), problem="no file can be made there") from error
     try:
         with storage_errors(folder):

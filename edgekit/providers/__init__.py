@@ -22,6 +22,7 @@ from edgekit.providers.info import (
 )
 
 __all__ = [
+    "BEST",
     "Diagnosis",
     "Library",
     "Occasion",
@@ -32,6 +33,9 @@ __all__ = [
     "find",
     "names",
 ]
+
+BEST = "best"
+"""The name that leaves the choice to edgekit, see `edgekit.providers.choosing`."""
 
 _SHARED = frozenset(
     {"built_in", "choosing", "diagnosis", "info", "libraries", "options", "plugin", "profiles"}

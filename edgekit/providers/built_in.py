@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from edgekit.providers import diagnosis
 from edgekit.providers.info import Diagnosis, ProviderInfo
 
 
 def diagnose(provider: ProviderInfo) -> Diagnosis:
     """Tell whether the onnxruntime that is installed here is a build with the provider."""
+    from edgekit.providers import diagnosis  # not needed by a session that stands
+
     return (
         diagnosis.runtime_problem(provider.extra)
         or diagnosis.build_problem(provider.ort_name, provider.extra, packages=provider.packages)

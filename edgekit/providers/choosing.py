@@ -10,11 +10,9 @@ import msgspec
 from edgekit import providers
 from edgekit.errors import BadValue, ProviderUnavailable, ProviderUnfit
 from edgekit.package.values import SessionChoice
+from edgekit.providers import BEST
 
 T = TypeVar("T")
-
-BEST = "best"
-"""The name that leaves the choice to edgekit."""
 
 BEST_FIRST = ("tensorrt", "cuda", "tensorrt-rtx", "openvino", "cpu")
 """The order in which they are tried: what is usually faster where it can be used comes first.

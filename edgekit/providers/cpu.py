@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from edgekit.package.values import SessionChoice
 from edgekit.providers import built_in, options
 from edgekit.providers.info import ProviderInfo
+
+_SHORT = ("fp16", "bf16")
+
+
+def _computes(choice: SessionChoice, precision: str) -> str:
+    """Say of short floats that few operators have kernels for them on a processor.
+
+    ONNX Runtime puts casts around all others, which then compute in float32.
+    """
+    del choice
+    return f"{precision}, mostly by way of fp32" if precision in _SHORT else precision
+
 
 PROVIDER = ProviderInfo(
     name="cpu",
@@ -15,4 +28,5 @@ PROVIDER = ProviderInfo(
     tried=True,
     diagnosed=built_in.diagnose,
     translated=options.translate,
+    computes=_computes,
 )

@@ -132,10 +132,10 @@ def graphics_problem() -> Diagnosis | None:
     if seen.gpus:
         return None
     hidden = bool(seen.hidden)
+    because = "" if seen.none_because == graphics.NO_DEVICE else seen.none_because
     return Diagnosis(
         usable=False,
-        cause="no NVIDIA GPU can be seen from here"
-        + (f": {seen.none_because}" if hidden or seen.driver else ""),
+        cause=": ".join(filter(None, ("no NVIDIA GPU can be seen from here", because))),
         found=seen.none_because,
         needed="an NVIDIA GPU and its driver",
         mend=f"Unset {graphics.VISIBLE}, or name a GPU in it."

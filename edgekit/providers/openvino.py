@@ -76,7 +76,7 @@ def _unmet(choice: SessionChoice, capabilities: Mapping[str, str]) -> str:
 
 def _computes(choice: SessionChoice, precision: str) -> str:
     word = _WORDS[_hint(choice)]
-    return word if precision in _WORDS.values() else f"{precision}, the rest in {word}"
+    return word if precision in _WORDS.values() else f"{precision}, floats in {word}"
 
 
 PROVIDER = ProviderInfo(

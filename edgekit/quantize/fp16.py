@@ -19,6 +19,7 @@ from edgekit.quantize.elements import label, read_typed
 from edgekit.quantize.halving import halve
 from edgekit.quantize.limits import kept_for_their_values, known_nodes
 from edgekit.quantize.ranges import measure_ranges
+from edgekit.quantize.rounding import write_stand_in
 from edgekit.quantize.scheme import Made, SchemeInfo, Work
 
 
@@ -91,12 +92,14 @@ def make(work: Work) -> Made:
     in_order = tuple(label(node) for node in typed.graph.node if label(node) in keep)
     del typed  # and its weights, which are read again
     done = convert(work.model, work.output, keep_float=keep)
+    stand_in = work.output.with_name(f"{work.output.stem}.rounded.onnx")
     return Made(
         files=done.files,
         keep_float=in_order,
         kept=done.kept,
         nodes=done.nodes,
         cases=ranges.cases,
+        stand_in=stand_in if write_stand_in(work.output, stand_in) else None,
     )
 
 

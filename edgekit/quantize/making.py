@@ -28,6 +28,7 @@ from edgekit.terms import Scheme
 log = logging.getLogger("edgekit")
 
 _WALL_S = 600.0
+_HERE = "cpu"
 ENOUGH_COSINE = 0.999
 """An output that turns further away than this from the float variant's is worth a warning."""
 
@@ -39,7 +40,7 @@ class Quantized(msgspec.Struct, frozen=True):
     held-out cases; `quality` and `parent_quality` hold both against the original on the held-out
     ones. `nodes` compute in the new precision; `kept` has the others by name, and why, decided on
     the values of `looked_at` cases. `made_for` says where it pays, `warnings` what speaks against
-    using it.
+    using it. `measured_on` says where the figures come from.
     """
 
     variant: Variant
@@ -53,6 +54,7 @@ class Quantized(msgspec.Struct, frozen=True):
     quality: Quality | None
     parent_quality: Quality | None
     made_for: str
+    measured_on: str
     warnings: tuple[str, ...] = ()
 
 
@@ -104,7 +106,7 @@ def quantize(
             expected="a variant in float32",
         )
     named = name or info.name
-    refuse_name(path, packed, named, overwrite=overwrite)
+    refuse_name(path, packed, name=named, overwrite=overwrite)
     refuse_unlockable(path)
     _verify(path, packed, parent)
     graph = reading.graph_of(packed, parent)
@@ -121,6 +123,8 @@ def quantize(
         )
         with commit.storage_errors(model.parent):
             made = info.make(work)
+        # On the CPU the model itself says how it answers there.
+        stand_in = made.stand_in if made_for.provider != _HERE else None
         log.info("measuring %s beside %s", named, parent.name)
         added = add_variant(
             path,
@@ -131,6 +135,7 @@ def quantize(
             target=made_for,
             recipe=Recipe(scheme=info.name, keep_float=made.keep_float),
             overwrite=overwrite,
+            stand_in=stand_in,
             wall_s=wall_s,
             progress=progress,
         )
@@ -146,6 +151,9 @@ def quantize(
         quality=added.quality,
         parent_quality=added.parent_quality,
         made_for=info.where,
+        measured_on=f"this CPU, every node's answer rounded as hardware for {info.precision} does"
+        if stand_in
+        else "this CPU",
         warnings=_warnings(added),
     )
 

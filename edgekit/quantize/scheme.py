@@ -41,7 +41,8 @@ class Made(msgspec.Struct, frozen=True):
 
     `keep_float` are the nodes that were left for the values they meet or on demand, in the order of
     the graph; `kept` every node that computes in float32 still, and why. `nodes` compute in the new
-    precision, and `cases` were looked at to decide.
+    precision, and `cases` were looked at to decide. `stand_in` is a model beside the new one that
+    answers on a CPU as that does on hardware for the precision, None where a CPU does so itself.
     """
 
     files: tuple[str, ...]
@@ -49,6 +50,7 @@ class Made(msgspec.Struct, frozen=True):
     kept: dict[str, str]
     nodes: int
     cases: int
+    stand_in: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,11 +59,12 @@ def _one_provider(console: Console, report: Report) -> None:
     _packages(console, report.packages)
     _findings(console, "Conflicts", report.conflicts)
     _findings(console, "NVIDIA", report.nvidia)
+    tried = "" if row.tried else " edgekit itself has run no model on it yet."
     if diagnosis.usable:
-        tried = "" if row.tried else " edgekit itself has run no model on it yet."
         console.print(f"\n[green]{shown(row.name)} can be used here.[/]{tried}")
     else:
-        console.print(f"\n[red]{shown(row.name)} can't be used here[/]: see the cause above.")
+        says = f"[red]{shown(row.name)} can't be used here[/]: see the cause above."
+        console.print(f"\n{says}{tried}")
 
 
 def _packages(console: Console, packages: Sequence[PackageFinding]) -> None:

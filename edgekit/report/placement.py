@@ -20,7 +20,9 @@ def placed(console: Console, found: Placements) -> None:
 
 
 def sentence(facts: RunFacts) -> str:
-    """Say where nodes run: ``runs on cuda in fp32: all 51 nodes, 0 copies between memories``."""
+    """Say where nodes run: ``runs on cuda in fp32: all 51 nodes, 0 copies between memories in a
+    run``.
+    """
     where = f"runs on {facts.provider}"
     if facts.computes:
         where += f" in {facts.computes}"
@@ -32,4 +34,4 @@ def sentence(facts: RunFacts) -> str:
 def _copies(facts: RunFacts) -> str:
     if facts.copies is None:
         return ""
-    return f", {count(facts.copies, 'copy', plural='copies')} between memories"
+    return f", {count(facts.copies, 'copy', plural='copies')} between memories in a run"

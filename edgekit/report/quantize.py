@@ -34,7 +34,7 @@ def quantized(console: Console, path: str, done: Quantized) -> None:
         console.print(f"  {shown(node)}: {shown(why)}")
     if len(done.kept) > _LISTED:
         console.print(f"  … and {len(done.kept) - _LISTED} more: --json lists them all")
-    console.print(shown(done.made_for), style="dim")
+    console.print(shown(f"Measured on {done.measured_on}. {done.made_for}"), style="dim")
     for warning in done.warnings:
         console.print(f"[yellow]Warning[/]: {shown(warning)}")
     if not done.warnings:

@@ -18,12 +18,14 @@ from edgekit import providers
 from edgekit.errors import BadValue, EdgekitError
 from edgekit.package import compiled
 from edgekit.package.building import Prepared, prepared
-from edgekit.package.compiled import CompileKey
+from edgekit.package.compiled import CompileKey, model_sha256, plain_sha256
 from edgekit.package.reading import Stamp, Verified
 from edgekit.package.values import SessionChoice
 from edgekit.providers import Occasion, ProviderInfo, libraries, profiles
 from edgekit.providers.profiles import Profile
 from edgekit.runtime.sessions import open_session
+
+__all__ = ["CONTEXT_FILE", "model_sha256", "open_compiled", "plain_sha256"]
 
 log = logging.getLogger("edgekit")
 

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import onnxruntime as ort
@@ -13,18 +14,19 @@ import onnxruntime as ort
 from edgekit import machine as machines
 from edgekit import providers
 from edgekit.errors import CorruptPackage, ModelFileError, NotFound, ProviderUnfit, UnknownName
-from edgekit.package import compiled, reading
+from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
-from edgekit.providers import choosing
 from edgekit.providers.info import Occasion, ProviderInfo
 from edgekit.runtime import placement
-from edgekit.runtime.compiling import open_compiled
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
 from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec, dim_sizes, dynamic_dims
 from edgekit.terms import Idle
+
+if TYPE_CHECKING:
+    from edgekit.package.building import Prepared
 
 log = logging.getLogger("edgekit")
 
@@ -92,8 +94,10 @@ def open_model(
     Raises what `load` raises.
     """
     way = _Way(session, library, verify, strict)
-    if way.session.provider != choosing.BEST:
+    if way.session.provider != providers.BEST:
         return _open(path, variant, way, "")
+    from edgekit.providers import choosing
+
     return choosing.first_that_opens(
         way.session,
         lambda session, chosen: _open(
@@ -130,19 +134,22 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
     }
     graph = reading.graph_of(package, chosen)
     model = files.pop(chosen.model)
+    kept = None
     if provider.builds:
+        from edgekit.runtime import compiling  # 10 ms, of which the CPU provider has no use
+
         hashes = {name: package.files[name].sha256 for name in reading.files_of(chosen)}
-        opened, kept = open_compiled(
+        opened, kept = compiling.open_compiled(
             model,
             way.session,
-            sha256=compiled.model_sha256(hashes),
+            sha256=compiling.model_sha256(hashes),
             occasion=Occasion(graph.signature, _sizes(path, package, graph)),
             label=f"{package.name} · {chosen.name}",
             external=files,
             library=way.library,
         )
     else:
-        opened, kept = open_session(model, way.session, external=files, library=way.library), None
+        opened = open_session(model, way.session, external=files, library=way.library)
     _check_agreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
@@ -211,19 +218,7 @@ def _open_onnx(path: Path, variant: str, way: _Way, why: str) -> Model:
     stamp = reading.Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
     provider = providers.find(way.session.provider, library=way.library)
     file = Verified(path, None, stamp)
-    # A file whose weights lie in others, of which nothing says what they must be, has no hash.
-    sha256 = compiled.plain_sha256(path) if provider.builds else None
-    if sha256 is None:
-        opened, kept = open_session(file, way.session, library=way.library), None
-    else:
-        opened, kept = open_compiled(
-            file,
-            way.session,
-            sha256=sha256,
-            occasion=Occasion(),
-            label=path.stem,
-            library=way.library,
-        )
+    opened, kept = _opened(file, path, way, provider)
     return Model(
         opened,
         signature_of(opened, path=path),
@@ -232,6 +227,27 @@ def _open_onnx(path: Path, variant: str, way: _Way, why: str) -> Model:
         choice=_choice(path.stem, way.session, "a plain .onnx file: nothing to choose from", why),
         kept=kept,
     )
+
+
+def _opened(
+    file: Verified, path: Path, way: _Way, provider: ProviderInfo
+) -> tuple[ort.InferenceSession, Prepared | None]:
+    """Open a plain file; a provider that compiles it finds again what it compiled."""
+    if provider.builds:
+        from edgekit.runtime import compiling
+
+        # A file whose weights lie in others, of which nothing says what they must be, has none.
+        sha256 = compiling.plain_sha256(path)
+        if sha256 is not None:
+            return compiling.open_compiled(
+                file,
+                way.session,
+                sha256=sha256,
+                occasion=Occasion(),
+                label=path.stem,
+                library=way.library,
+            )
+    return open_session(file, way.session, library=way.library), None
 
 
 def _facts(

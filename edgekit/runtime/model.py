@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
 from edgekit import providers
 from edgekit.errors import BadValue, EdgekitError, InputError, ModelClosed, RunFailed
-from edgekit.package.building import Prepared
 from edgekit.package.reading import graph_of
 from edgekit.package.values import Choice, Package, Variant
 from edgekit.runtime.binding import BoundCall, run_on_device
@@ -25,6 +24,9 @@ from edgekit.runtime.recording import Recorded, option_of, refuse_unreplayable
 from edgekit.tensors import Array, RunFacts, Signature, TensorSpec
 
 __all__ = ["Explanation", "Model"]
+
+if TYPE_CHECKING:
+    from edgekit.package.building import Prepared
 
 _KNOWN_SHAPES = 256
 

@@ -34,18 +34,15 @@ def option_of(session: SessionChoice) -> str:
     return next((name for name in OPTIONS if session.provider_options.get(name) == "1"), "")
 
 
-def refuse_unrecordable(
-    session: SessionChoice, operators: Mapping[str, int], *, variant: str
-) -> None:
-    """Refuse a model that decides while it runs what to run next, before it is loaded.
+def unrecordable(session: SessionChoice, operators: Mapping[str, int]) -> str:
+    """Say why calls of a model can't be recorded as asked, empty where they can, or aren't to be.
 
-    Raises:
-        ProviderUnfit: recordings are asked for, and it has branches or loops.
+    Branches and loops decide while they run what to run next, so this can be said before loading.
     """
-    option = option_of(session)
     branching = [name for name in _BRANCHING if operators.get(name)]
-    if option and branching:
-        raise _unfit(session, variant, f"it has {' and '.join(branching)}, which decide while")
+    if not option_of(session) or not branching:
+        return ""
+    return _reason(session, f"it has {' and '.join(branching)}, which decide while")
 
 
 def refuse_unreplayable(
@@ -65,21 +62,20 @@ def refuse_unreplayable(
     Raises:
         ProviderUnfit: recordings are asked for, and the processor takes part.
     """
-    option = option_of(session)
-    if not option:
+    if not option_of(session):
         return
-    refuse_unrecordable(session, _all(placement), variant=variant)
+    reason = unrecordable(session, _all(placement))
     allowed = (session.provider, "cpu") if session.provider == "cuda" else (session.provider,)
     for name, operators in placement.items():
         if name not in allowed and operators:
             listed = ", ".join(f"{count} {operator}" for operator, count in operators.items())
-            raise _unfit(
-                session, variant, f"{name} runs nodes of it ({listed}), which happen while"
-            )
+            reason = reason or _reason(session, f"{name} runs {listed} of it while")
     memories = zip(opened.get_inputs(), opened.get_input_memory_infos(), strict=True)
     read = [spec.name for spec, memory in memories if memory.name == "Cpu"]
     if read and place.kind != "cpu":
-        raise _unfit(session, variant, f"the processor reads its input {read[0]} while")
+        reason = reason or _reason(session, f"the processor reads its input {read[0]} while")
+    if reason:
+        raise ProviderUnfit(provider=session.provider, variant=variant, reason=reason)
 
 
 def _all(placement: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
@@ -90,12 +86,10 @@ def _all(placement: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return counted
 
 
-def _unfit(session: SessionChoice, variant: str, reason: str) -> ProviderUnfit:
-    return ProviderUnfit(
-        provider=session.provider,
-        variant=variant,
-        reason=f"{reason} it runs, and a recording of its kernels ({option_of(session)}) would "
-        "leave that out; leave out that option",
+def _reason(session: SessionChoice, what: str) -> str:
+    return (
+        f"{what} it runs, and a recording of its kernels ({option_of(session)}) would leave that "
+        "out; leave out that option"
     )
 
 

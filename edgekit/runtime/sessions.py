@@ -12,9 +12,9 @@ import onnxruntime as ort
 
 from edgekit import providers
 from edgekit.errors import CorruptPackage, ModelFileError, ProviderUnavailable
+from edgekit.installed import conflict
 from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
-from edgekit.providers import diagnosis, plugin
 from edgekit.providers.info import Occasion, OrtSettings, ProviderInfo
 from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
@@ -162,6 +162,8 @@ def _add_provider(
     """Return the list of providers for the session; a plug-in goes into the options instead."""
     if settings.plugin is None:
         return list(settings.providers)
+    from edgekit.providers import plugin
+
     devices = plugin.devices(settings.plugin, provider.ort_name, extra=provider.extra)
     for device in devices:
         unmet = provider.unmet(choice, device.ep_metadata)
@@ -175,7 +177,7 @@ def _add_provider(
 
 @functools.cache  # once a process: every load would say the same
 def _warn_of_conflict() -> None:
-    sentence = diagnosis.conflict()
+    sentence = conflict()
     if sentence:
         log.warning("%s", sentence)
 

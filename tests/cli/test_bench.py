@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgekit import providers
 from edgekit.measure.results import BenchReport
 from edgekit.package import cases, commit, reading
 from edgekit.tensors import Case
+
+ABACUS = """
+import dataclasses
+from edgekit.providers import cpu, options
+
+PROVIDER = dataclasses.replace(
+    cpu.PROVIDER, name="abacus", device="cpu",
+    options={"enable_cuda_graph": options.flag("record a call and replay it")},
+)
+"""
+"""A provider whose memory of its own is the processor's: all that a GPU's goes through, here."""
 
 Here = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
@@ -199,3 +213,75 @@ def test_a_model_with_other_answers_than_recorded_is_no_success_without_its_orig
     said = capsys.readouterr()
     assert "fp32 · cpu answers otherwise" in said.out
     assert "gave other outputs than those that the package recorded: y: " in said.err
+
+
+@pytest.fixture
+def abacus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Add a provider with a memory of its own, in this process and in every worker."""
+    folder = tmp_path / "abacus"
+    folder.mkdir()
+    (folder / "abacus.py").write_text(ABACUS)
+    (folder / "sitecustomize.py").write_text(
+        f"from edgekit import providers\nproviders.__path__.append({str(folder)!r})\n"
+    )
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    monkeypatch.setattr(providers, "__path__", [*providers.__path__, str(folder)])
+    yield "abacus"
+    sys.modules.pop("edgekit.providers.abacus", None)
+
+
+def test_a_provider_with_a_memory_of_its_own_is_timed_from_both_apart(
+    abacus: str, tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    assert here("bench", tiny_package, *QUICK, "--provider", abacus, "--json") == 0
+    host, device = document("bench", capsys.readouterr().out)
+    assert (host.bench.arrays, device.bench.arrays) == ("host", "device")
+    for report in (host, device):
+        (measured,) = report.bench.measurements
+        assert measured.label == "fp32 · abacus"
+        assert measured.facts.arrays == report.bench.arrays
+        assert measured.facts.copies == 0  # counted in a profile
+        assert report.rows[0].accuracy is not None
+
+
+def test_each_table_says_what_its_times_are_of(
+    abacus: str, tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    assert here("bench", tiny_package, *QUICK, "--provider", abacus) == 0
+    said = capsys.readouterr().out
+    heads = [line for line in said.splitlines() if line.startswith("tiny · ")]
+    assert "inputs and outputs in the host's memory, copies timed" in heads[0]
+    assert "inputs and outputs on the device, no copies timed" in heads[1]
+    assert len(heads) == 2
+    assert said.count("0 copies between memories") == 2
+
+
+def test_one_memory_is_timed_where_it_is_asked_for(
+    abacus: str, tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    gate = ("--fail-if", "p50_ms>0.000001")
+    asked = ("--provider", abacus, "--arrays", "device", *gate)
+    assert here("bench", tiny_package, *QUICK, *asked, "--json") == 3
+    said = capsys.readouterr()
+    assert document("bench", said.out).bench.arrays == "device"
+    assert "fp32 · abacus (arrays on the device): p50_ms is " in said.err
+
+
+def test_recorded_calls_are_timed_like_any(
+    abacus: str, tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    recorded = ("--provider", abacus, "--provider-option", "enable_cuda_graph=1")
+    assert here("bench", tiny_package, *QUICK, *recorded, "--json") == 0
+    for report in document("bench", capsys.readouterr().out):
+        assert report.rows[0].accuracy.value == 1.0
+        assert report.rows[0].mismatch == ""
+
+
+def test_a_provider_without_a_memory_of_its_own_has_no_arrays_there(
+    tiny_package: Path, here: Here, capsys: Captured
+) -> None:
+    assert here("bench", tiny_package, *QUICK, "--arrays", "device") == 2
+    assert "'device' on the provider 'cpu'" in capsys.readouterr().err
+    assert here("bench", tiny_package, *QUICK, "--arrays", "host") == 0
+    assert "copies timed" not in capsys.readouterr().out

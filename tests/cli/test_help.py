@@ -16,7 +16,7 @@ import edgekit
 from edgekit.cli.main import cli
 from edgekit.measure.plan import Plan
 
-COMMANDS = ("bench", "cache", "check", "doctor", "export", "inspect", "models")
+COMMANDS = ("bench", "cache", "check", "doctor", "export", "inspect", "models", "quantize")
 HEAVY = ("numpy", "onnxruntime", "rich", "torch", "msgspec", "onnx", "exporters", "safetensors")
 
 

@@ -36,6 +36,9 @@ def test_a_gpu_is_told_with_its_driver(
     assert rows["NVIDIA GPU"].says == "NVIDIA H100, compute capability 9.0, 81559 MiB."
     assert rows["driver"].says == "580.65, for CUDA up to 13.0; CUDA 13.0 is needed."
     assert rows["driver"].severity == "ok"
+    two = nvidia.examine(Graphics(gpus=(H100, H100)))
+    assert two[0].says == "2 x NVIDIA H100, compute capability 9.0, 81559 MiB."
+    assert two[1].subject == "driver"
 
 
 def test_an_old_driver_is_a_problem(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:

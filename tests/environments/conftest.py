@@ -82,13 +82,17 @@ def _pip(*arguments: str) -> None:
     if importlib.util.find_spec("pip") is None:
         pytest.skip("there is no pip to make environments with")
     options = ("--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", *arguments, *options, "--retries", "0", "--no-compile"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
+    patience = ("--retries", "0", "--timeout", "15")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pip", *arguments, *options, *patience, "--no-compile"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"pip takes longer than 200 s for {arguments[-1]}")
     if done.returncode:
         said = done.stderr.strip()
         if any(words in said.lower() for words in UNREACHED):

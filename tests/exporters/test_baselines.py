@@ -4,12 +4,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 
 from edgekit import machine
+from edgekit.measure.ways import How
 from edgekit.package import reading
-from edgekit.package.values import Package
+from edgekit.package.values import Package, SessionChoice
 from exporters import records
 from exporters.baselines import originals
+from exporters.beside import Beside
 from exporters.requests import TargetRequest
 
 REQUEST = TargetRequest("net.py:make", "/somewhere", {"width": "3"})
@@ -116,3 +119,31 @@ def test_the_original_of_a_graph_that_takes_pixels_has_the_same_steps(
         (eager,), _ = originals(package, ["eager"], graph=graph)
         assert eager.call.arguments["request"].with_preprocessing is pixels
         assert eager.call.arguments["signature"] == package.graphs[pixels].signature
+
+
+@pytest.mark.parametrize(
+    ("available", "label", "device"),
+    [(True, "PyTorch eager · cuda", "cuda:1"), (False, "PyTorch eager · cpu", "cpu")],
+)
+def test_beside_a_gpu_the_label_says_where_the_original_runs(
+    available: bool, label: str, device: str, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    records.remember(package, REQUEST)
+    session = SessionChoice(provider="cuda", provider_options={"device_id": "1"})
+    (eager,), _ = originals(package, ["eager"], how=How(session, arrays="device"))
+    assert eager.label == label
+    assert eager.call.arguments["beside"] == Beside(device, "device")
+
+
+@pytest.mark.parametrize(
+    ("options", "override"), [({}, {"NVIDIA_TF32_OVERRIDE": "0"}), ({"use_tf32": "1"}, {})]
+)
+def test_the_original_gets_the_environment_of_the_provider(
+    options: dict[str, str], override: dict[str, str], package: Package
+) -> None:
+    records.remember(package, REQUEST)
+    how = How(SessionChoice(provider="cuda", provider_options=options))
+    (eager,), _ = originals(package, ["eager"], how=how)
+    assert eager.call.environment == {"TORCHINDUCTOR_COMPILE_THREADS": "1", **override}

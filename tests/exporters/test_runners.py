@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from edgekit.errors import OriginalUnavailable
-from edgekit.tensors import Dim, Signature, TensorSpec
+from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec
+from edgekit.terms import Memory, members
 from edgekit.workers import Call, Worker
 from exporters import sources
 from exporters.arrays import to_numpy
+from exporters.beside import Beside
 from exporters.original import Original
 from exporters.requests import TargetRequest
-from exporters.runners import open_compiled, open_eager
+from exporters.runners import OriginalRunner, open_compiled, open_eager
 
 FACTORY = """
     import torch
@@ -144,3 +148,85 @@ def test_the_original_of_a_variant_that_takes_pixels_is_fed_by_the_same_steps(
     runner.close()
     expected = np.moveaxis(pixels / 255 - 0.5, -1, 1).reshape(1, 12)
     np.testing.assert_allclose(answer, expected, rtol=1e-6)
+
+
+@pytest.fixture
+def tf32() -> Iterator[None]:
+    """Leave torch's switches as they were."""
+    backends: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [backend.allow_tf32 for backend in backends]
+    yield
+    for backend, allowed in zip(backends, before, strict=True):
+        backend.allow_tf32 = allowed
+
+
+@pytest.mark.parametrize("arrays", members(Memory))
+def test_on_a_device_the_original_answers_from_either_memory(
+    arrays: Memory,
+    tf32: None,
+    write_file: Callable[..., Path],
+    request_for: Callable[..., TargetRequest],
+) -> None:
+    request = request_for(write_file(FACTORY))
+    weights = Original(sources.build(request)).weights_sha256()
+    feed = {"x": np.random.default_rng(0).random((5, 4), np.float32)}
+    runners = [
+        open_eager(request, SIGNATURE, weights, 1),
+        # The processor as the device: all but the wait is what happens on a GPU.
+        open_eager(request, SIGNATURE, weights, 1, beside=Beside("cpu", arrays)),
+    ]
+    expected, answer = (runner.fetch(runner.prepare(feed)()) for runner in runners)
+    for runner in reversed(runners):
+        runner.close()
+    assert list(answer) == ["x_out"]
+    np.testing.assert_array_equal(answer["x_out"], expected["x_out"])
+    facts = runners[1].facts
+    assert (facts.provider, facts.arrays, facts.computes) == ("pytorch eager, cpu", arrays, "fp32")
+    assert (runners[0].facts.arrays, runners[0].facts.computes) == ("host", None)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_tf32_is_that_of_the_other_side_in_products_and_convolutions(
+    allowed: bool,
+    tf32: None,
+    write_file: Callable[..., Path],
+    request_for: Callable[..., TargetRequest],
+) -> None:
+    request = request_for(write_file(FACTORY))
+    weights = Original(sources.build(request)).weights_sha256()
+    runner = open_eager(request, SIGNATURE, weights, 1, beside=Beside("cpu", tf32=allowed))
+    runner.close()
+    assert torch.backends.cuda.matmul.allow_tf32 is allowed
+    assert torch.backends.cudnn.allow_tf32 is allowed
+    assert runner.facts.computes == ("fp32, products in TF32" if allowed else "fp32")
+
+
+def test_a_call_on_the_gpu_waits_for_it(
+    write_file: Callable[..., Path],
+    request_for: Callable[..., TargetRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = request_for(write_file(FACTORY))
+    original = Original(sources.build(request))
+    happened: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: happened.append(str(device)))
+    facts = RunFacts("pytorch eager, cuda", "fp32", 1, arrays="device")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        happened.append("run")
+        return original.module(*args, **kwargs)
+
+    runner = OriginalRunner(original, run, SIGNATURE, facts, device="cuda:0")
+    runner._in_place({"x": torch.zeros(1, 4)})()  # there is no GPU to prepare tensors on
+    runner.close()
+    assert happened == ["run", "cuda:0"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to put it on")
+def test_an_original_that_can_not_be_put_on_the_gpu_is_unavailable(
+    tf32: None, write_file: Callable[..., Path], request_for: Callable[..., TargetRequest]
+) -> None:
+    request = request_for(write_file(FACTORY))
+    weights = Original(sources.build(request)).weights_sha256()
+    with pytest.raises(OriginalUnavailable, match="the original can't be put on cuda:0: "):
+        open_eager(request, SIGNATURE, weights, 1, beside=Beside("cuda:0"))

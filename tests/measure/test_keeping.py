@@ -47,7 +47,7 @@ def test_what_was_measured_lies_beside_the_package(tiny_package: Path, made: Mak
 def test_benches_under_other_conditions_are_kept_side_by_side(
     tiny_package: Path, made: Make
 ) -> None:
-    different = [made(), made(sizes={"batch": 4}, batch=4), made(threads=2)]
+    different = [made(), made(sizes={"batch": 4}, batch=4), made(threads=2), made(arrays="device")]
     for one in different:
         keep(tiny_package, one)
     assert reports(tiny_package) == different

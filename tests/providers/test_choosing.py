@@ -29,7 +29,7 @@ def opened(choice: SessionChoice, chosen: choosing.Chosen) -> str:
 def test_only_providers_that_are_listed_are_chosen_and_the_cpu_comes_last() -> None:
     assert set(choosing.BEST_FIRST) <= set(providers.names())
     assert choosing.BEST_FIRST[-1] == "cpu"
-    assert choosing.BEST not in providers.names()
+    assert providers.BEST not in providers.names()
 
 
 def test_the_best_here_is_told_with_what_stands_in_the_way_of_each_better_one() -> None:

@@ -235,6 +235,18 @@ def test_hidden_gpus_are_said_to_be_hidden(
     assert not found.also
 
 
+def test_a_driver_that_does_not_answer_is_said(
+    installed: Installed, built_with: BuiltWith, seen: Fake, missing: Fake
+) -> None:
+    installed({"onnxruntime-gpu": "1.31.1"})
+    built_with(GPU_BUILD)
+    missing()
+    seen(because=Graphics(none_because="the NVIDIA driver does not answer: GPU is lost"))
+    assert diagnose("cuda").cause == (
+        "no NVIDIA GPU can be seen from here: the NVIDIA driver does not answer: GPU is lost"
+    )
+
+
 @pytest.mark.parametrize(
     ("driver", "supports", "built", "usable"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from edgekit.measure.results import BenchReport, LeftOut
 from edgekit.report.bench import benched
+from edgekit.tensors import RunFacts
 
 MakeReport = Callable[..., BenchReport]
 TextOf = Callable[..., str]
@@ -18,6 +19,44 @@ TextOf = Callable[..., str]
 def test_the_head_names_the_conditions(bench_report: MakeReport, text_of: TextOf) -> None:
     head = text_of(benched, [bench_report()]).splitlines()[0]
     assert head == "cnn · AMD EPYC 7B13, AVX2 · 2 threads · batch 1 · 1,500 held-out cases"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "device", "said"),
+    [
+        ("host", "cuda", " · batch 1 · inputs and outputs in the host's memory, copies timed · "),
+        ("device", "cuda", " · batch 1 · inputs and outputs on the GPU, no copies timed · "),
+        ("device", "cpu", " · batch 1 · inputs and outputs on the device, no copies timed · "),
+    ],
+)
+def test_the_head_says_whether_copies_are_timed(
+    arrays: str, device: str, said: str, bench_report: MakeReport, text_of: TextOf
+) -> None:
+    head = text_of(benched, [bench_report(arrays=arrays, device=device)]).splitlines()[0]
+    assert said in head
+
+
+def test_the_precision_of_an_original_beside_a_gpu_is_said(
+    bench_report: MakeReport, text_of: TextOf
+) -> None:
+    made = bench_report()
+    eager, fp32 = made.bench.measurements
+    tf32 = RunFacts("pytorch eager, cuda", "fp32", 2, computes="fp32, products in TF32")
+    nodes = {"cuda": {"Conv": 3}, "cpu": {"Shape": 1}}
+    ours = RunFacts("cuda", "fp32", 2, placement=nodes, copies=2, computes="fp32")
+    bench = msgspec.structs.replace(
+        made.bench,
+        measurements=[
+            msgspec.structs.replace(eager, facts=tf32),
+            msgspec.structs.replace(fp32, facts=ours),
+        ],
+    )
+    said = text_of(benched, [msgspec.structs.replace(made, bench=bench)])
+    assert "\nPyTorch eager computes in fp32, products in TF32.\n" in said
+    assert (
+        "\nfp32 · cpu runs on cuda in fp32: 3 nodes; 1 on cpu (1 Shape), 2 copies between memories "
+        "in a run.\n" in said
+    )
 
 
 def test_a_row_holds_what_it_cost(bench_report: MakeReport, text_of: TextOf) -> None:

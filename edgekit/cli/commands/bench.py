@@ -16,20 +16,20 @@ from edgekit.cli.options import (
     session_options,
     source_options,
 )
-from edgekit.terms import Against, Idle, Task, members
+from edgekit.terms import Against, Idle, Memory, Task, members
 
 if TYPE_CHECKING:
-    from edgekit.measure.gates import Gate
     from edgekit.measure.packages import Subject
     from edgekit.measure.plan import Candidate
     from edgekit.measure.results import BenchReport, LeftOut
+    from edgekit.measure.ways import How
 
 _EPILOG = """\b
 Examples:
   edgekit bench net.edgekit
   edgekit bench net.edgekit --against eager,compiled --batch 1 --batch 16
   edgekit bench net.edgekit --fail-if 'speedup<1.5' --fail-if 'p50_ms>5'
-  edgekit bench net.edgekit --provider cuda --provider-option use_tf32=1
+  edgekit bench net.edgekit --provider cuda --provider-option use_tf32=1 --arrays device
   edgekit bench net.edgekit --original net.py:make --json > bench.json
   edgekit bench bert.edgekit --original hf:bert-tiny --task features"""
 
@@ -59,6 +59,12 @@ Examples:
     type=click.IntRange(min=1),
     metavar="N",
     help="Batch size; repeat for more.  [default: 1, or the lowest that there is]",
+)
+@click.option(
+    "--arrays",
+    type=click.Choice(members(Memory)),
+    help="Where inputs and outputs lie: on the host, copies timed, or on the device.  [default: "
+    "both, where the provider has a memory of its own]",
 )
 @click.option(
     "--starts",
@@ -112,6 +118,7 @@ def command(
     pretrained: bool,
     weights: Path | None,
     batches: tuple[int, ...],
+    arrays: Memory | None,
     variants: tuple[str, ...],
     starts: int | None,
     rounds: int | None,
@@ -126,10 +133,11 @@ def command(
     the first package.
     """
     from edgekit.cli import output as out
+    from edgekit.cli.verdicts import verdict
     from edgekit.measure import gates as gating
     from edgekit.measure.bench import Plan
     from edgekit.measure.packages import bench_packages, open_subject, refuse_batch
-    from edgekit.measure.ways import How, settle
+    from edgekit.measure.ways import How, each_memory, settle
 
     parsed = [gating.parse(text) for text in gates]
     ways = _ways(against)
@@ -149,32 +157,34 @@ def command(
         }
     )
     how, note = settle(how)
+    hows = each_memory(how, arrays)
     reports: list[BenchReport] = []
     with out.progress(f"timing {', '.join(map(str, packages))}") as step:
         subjects = [open_subject(path, variants=variants, wall_s=plan.wall_s) for path in packages]
         for rows in batches:
             refuse_batch(subjects[0], rows)
-        originals, left_out = _originals(subjects[0], ways, asked, threads)
+        found = [_originals(subjects[0], one, ways, asked) for one in hows]
         for batch in batches or (None,):
-            reports.append(
-                bench_packages(
-                    subjects,
-                    how,
-                    originals=originals,
-                    left_out=left_out,
-                    batch=batch,
-                    plan=plan,
-                    notes=[note] if note else [],
-                    progress=step,
+            for one, (originals, left_out, where) in zip(hows, found, strict=True):
+                reports.append(
+                    bench_packages(
+                        subjects,
+                        one,
+                        originals=originals,
+                        left_out=left_out,
+                        batch=batch,
+                        plan=plan,
+                        notes=list(filter(None, (note, where))),
+                        progress=step,
+                    )
                 )
-            )
     if as_json:
         out.print_json(reports[0] if len(reports) == 1 else reports)
     else:
         from edgekit.report.bench import benched
 
         benched(out.console(), reports)
-    return _verdict(reports, parsed)
+    return verdict(reports, parsed)
 
 
 def _ways(against: str | None) -> list[Against]:
@@ -190,11 +200,12 @@ def _ways(against: str | None) -> list[Against]:
 
 def _originals(
     subject: Subject,
+    how: How,
     ways: list[Against],
     asked: dict[str, Any],
-    threads: int | None,
-) -> tuple[list[Candidate], list[LeftOut]]:
-    """Find the originals of a package that came from PyTorch; a plain .onnx has none.
+) -> tuple[list[Candidate], list[LeftOut], str]:
+    """Find the originals of a package that came from PyTorch, and note where they run if not where
+    the variants do; a plain .onnx has none.
 
     `asked` holds what was typed about them, under the names of `exporters.baselines.originals`.
     """
@@ -210,38 +221,15 @@ def _originals(
                 expected="a package that was exported from PyTorch; an .onnx file from elsewhere "
                 "has no other original than itself",
             )
-        return [], []
+        return [], [], ""
     own_exporters()
     from exporters.baselines import originals
+    from exporters.beside import beside
 
     if "parameters" in asked:
         asked = {**asked, "parameters": named_values(asked["parameters"], option="-p")}
     graph = subject.graph.name if subject.graph is not None else None
-    return originals(subject.package, ways, graph=graph, threads=threads, **asked)
-
-
-def _verdict(reports: list[BenchReport], parsed: list[Gate]) -> int:
-    """Judge every variant (not the original), and fail on outputs that are not the original's."""
-    from edgekit.errors import EdgekitError, GateFailed
-    from edgekit.measure import gates as gating
-    from edgekit.measure.results import figures
-
-    for report in reports:
-        for row in report.rows:
-            if row.mismatch:
-                held = row.label != report.bench.baseline
-                whose = "the baseline's" if held else "those that the package recorded"
-                raise EdgekitError(
-                    f"The runs of {row.label} gave other outputs than {whose}: {row.mismatch}"
-                )
-    verdicts = [
-        gating.judge(gate, figures(row).get(gate.metric), row=row.label)
-        for report in reports
-        for row in report.rows
-        for gate in parsed
-        if not row.is_original
-    ]
-    tripped = [verdict.sentence for verdict in verdicts if verdict.tripped]
-    if tripped:
-        raise GateFailed(verdicts=tripped)
-    return 0
+    candidates, left_out = originals(
+        subject.package, ways, graph=graph, threads=how.session.threads, how=how, **asked
+    )
+    return candidates, left_out, beside(how)[1] if candidates else ""

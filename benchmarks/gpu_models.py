@@ -1,0 +1,80 @@
+"""The models that `benchmarks.gpu` times, and their packages: exported once, with an fp16 variant."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from edgekit.errors import EdgekitError
+from edgekit.measure.subjects import Subject, open_subject
+from edgekit.quantize import quantize
+from exporters import export_target
+
+log = logging.getLogger("edgekit")
+
+NETWORKS = Path(__file__).with_name("gpu_networks.py")
+FP16 = "fp16"
+
+
+class Original(NamedTuple):
+    """What makes a model: a TARGET, and what it is beside its name."""
+
+    target: str
+    says: str
+
+
+MODELS: dict[str, Original] = {
+    "cnn": Original("cnn", "the reference CNN"),
+    "rnn": Original("rnn", "the reference RNN"),
+    "attention": Original("attention", "the reference LSTM with attention"),
+    "transformer": Original("transformer", "the reference transformer"),
+    "timm:resnet50": Original("timm:resnet50", "ResNet-50, 224×224"),
+    "timm:vit_small_patch16_224": Original("timm:vit_small_patch16_224", "ViT-S/16, 224×224"),
+    "encoder": Original(f"{NETWORKS}:encoder", "torch.nn.TransformerEncoder, 12 × 768 × 12"),
+}
+"""By the name that `--models` takes."""
+
+SMOKE: dict[str, Original] = {"tiny": Original(f"{NETWORKS}:tiny", "two linear layers")}
+"""Not worth a figure: it goes through all steps in seconds."""
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A model's package, ready to be timed; `no_fp16` says why it has no fp16 variant."""
+
+    name: str
+    target: str
+    subject: Subject
+    no_fp16: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the package is."""
+        return self.subject.path
+
+
+def known() -> dict[str, Original]:
+    """List all models that there are."""
+    return {**MODELS, **SMOKE}
+
+
+def prepare(name: str, folder: Path) -> Prepared:
+    """Export a model where its package isn't in `folder` already, and give it an fp16 variant.
+
+    Raises:
+        EdgekitError: it can't be exported here.
+    """
+    target = known()[name].target
+    path = folder / f"{name.replace(':', '-')}.edgekit"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        export_target(target, path)
+    no_fp16 = ""
+    if FP16 not in (variant.name for variant in open_subject(path).variants):
+        try:
+            quantize(path, scheme="fp16", name=FP16)
+        except EdgekitError as error:
+            no_fp16 = " ".join(str(error).split())
+    return Prepared(name, target, open_subject(path), no_fp16)
