@@ -29,7 +29,7 @@ class Original(NamedTuple):
 MODELS: dict[str, Original] = {
     "cnn": Original("cnn", "the reference CNN"),
     "rnn": Original("rnn", "the reference RNN"),
-    "attention": Original("attention", "the reference LSTM with attention"),
+    "attention": Original("attention", "the reference network with attention"),
     "transformer": Original("transformer", "the reference transformer"),
     "timm:resnet50": Original("timm:resnet50", "ResNet-50, 224×224"),
     "timm:vit_small_patch16_224": Original("timm:vit_small_patch16_224", "ViT-S/16, 224×224"),

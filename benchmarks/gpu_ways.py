@@ -21,6 +21,7 @@ from edgekit.package import reading
 from edgekit.package.values import SessionChoice
 from edgekit.terms import Against, Memory
 from exporters.baselines import originals
+from exporters.beside import beside
 
 MAX_AUTOTUNE = "max-autotune"
 GRAPHS = {"enable_cuda_graph": "1"}
@@ -94,6 +95,9 @@ def candidate(
     package = prepared.subject.package
     assert package is not None
     if way.side == "original":
+        _, elsewhere = beside(how)
+        if elsewhere:
+            return LeftOut(name, elsewhere)
         found, left_out = originals(package, [way.against], original=prepared.target, how=how)
         return _told(found[0], way, name) if found else LeftOut(name, left_out[0].reason)
     try:

@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -207,12 +207,16 @@ class ModelClosed(EdgekitError):
 
 
 class ProviderUnavailable(EdgekitError):
-    def __init__(self, *, provider: str, cause: str, mend: str) -> None:
+    """`also` are further causes, which stay when the first is mended."""
+
+    def __init__(self, *, provider: str, cause: str, mend: str, also: Sequence[str] = ()) -> None:
+        further = f" (also: {'; '.join(also)})" if also else ""
         super().__init__(
-            f"The execution provider {provider!r} cannot be used here: {cause}. {mend}",
+            f"The execution provider {provider!r} cannot be used here: {cause}{further}. {mend}",
             provider=provider,
             cause=cause,
             mend=mend,
+            also=list(also),
         )
 
 

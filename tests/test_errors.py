@@ -51,8 +51,13 @@ FACTS: dict[str, tuple[dict[str, Any], str]] = {
     "RunFailed": ({"package": "cnn", "problem": "no memory"}, "cnn failed while running"),
     "ModelClosed": ({"package": "cnn"}, "load it again with edgekit.load()"),
     "ProviderUnavailable": (
-        {"provider": "cuda", "cause": "there is no GPU", "mend": "Buy one."},
-        "cannot be used here: there is no GPU. Buy one.",
+        {
+            "provider": "cuda",
+            "cause": "there is no GPU",
+            "mend": "Buy one.",
+            "also": ["libcuda.so.1 cannot be found", "it rains"],
+        },
+        "cannot be used here: there is no GPU (also: libcuda.so.1 cannot be found; it rains). Buy",
     ),
     "ProviderUnfit": (
         {"provider": "cuda", "variant": "int8", "reason": "it has QLinearConv"},

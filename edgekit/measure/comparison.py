@@ -55,7 +55,7 @@ class Comparison:
                 where that is finite.
         """
         original = case.outputs or parents
-        self.refuse_lost(dataset, got, parents)
+        self.refuse_lost(dataset, got=got, parents=parents)
         for name, expected in parents.items():
             if name in self._random:
                 continue
@@ -68,7 +68,7 @@ class Comparison:
             self._tally(dataset, case, got, parents, original)
         self.cases += 1
 
-    def refuse_lost(self, dataset: Dataset, got: Answers, parents: Answers) -> None:
+    def refuse_lost(self, dataset: Dataset, *, got: Answers, parents: Answers) -> None:
         """Raise what `add` raises of an answer to the next case, and count nothing."""
         where = f"case {self.cases} ({dataset.name})"
         for name, expected in parents.items():

@@ -189,7 +189,9 @@ def _compare(
                     progress(comparison.cases, total)
                 parents = theirs.run(case.feed).outputs
                 if measured is not ours and dataset.split == "reference":
-                    comparison.refuse_lost(dataset, ours.run(case.feed).outputs, parents)
+                    comparison.refuse_lost(
+                        dataset, got=ours.run(case.feed).outputs, parents=parents
+                    )
                 got = measured.run(case.feed).outputs
                 comparison.add(dataset, case, got=got, parents=parents)
 

@@ -52,7 +52,9 @@ def settle(how: How) -> tuple[How, str]:
     provider.translate(how.session)
     found = provider.diagnose()
     if not found.usable:
-        raise ProviderUnavailable(provider=provider.name, cause=found.cause, mend=found.mend)
+        raise ProviderUnavailable(
+            provider=provider.name, cause=found.cause, mend=found.mend, also=found.also
+        )
     return how, note
 
 

@@ -38,7 +38,8 @@ BEST = "best"
 """The name that leaves the choice to edgekit, see `edgekit.providers.choosing`."""
 
 _SHARED = frozenset(
-    {"built_in", "choosing", "diagnosis", "info", "libraries", "options", "plugin", "profiles"}
+    {"built_in", "choosing", "diagnosis", "info", "libraries", "nvidia", "options", "plugin"}
+    | {"profiles"}
 )
 """The files of this room that aren't a provider."""
 

@@ -41,8 +41,8 @@ class BoundCall:
         session: ort.InferenceSession,
         inputs: Mapping[str, Held],
         output_names: Sequence[str],
-        place: Place,
         *,
+        place: Place,
         package: str,
         recording: int | None = None,
         lock: AbstractContextManager[Any] | None = None,
@@ -129,15 +129,17 @@ def run_on_device(
     session: ort.InferenceSession,
     inputs: Mapping[str, Held],
     output_names: Sequence[str],
-    place: Place,
     *,
+    place: Place,
     package: str,
 ) -> list[DeviceArray]:
     """Run a session once on arrays where they lie; outputs get memory of their own there.
 
     Any number of threads may do so at once.
     """
-    return list(BoundCall(session, inputs, output_names, place, package=package)().outputs.values())
+    return list(
+        BoundCall(session, inputs, output_names, place=place, package=package)().outputs.values()
+    )
 
 
 def _run_options(recording: int) -> ort.RunOptions:

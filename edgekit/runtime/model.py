@@ -77,9 +77,13 @@ class Model:
         self._one_output = len(self._output_names) == 1
         if option_of(choice.session):
             refuse_unreplayable(
-                choice.session, facts.placement or {}, session, self._place, variant=choice.variant
+                choice.session,
+                facts.placement or {},
+                session,
+                place=self._place,
+                variant=choice.variant,
             )
-            self._session = Recorded(session, self._output_names, self._place, package=name)
+            self._session = Recorded(session, self._output_names, place=self._place, package=name)
         only = signature.inputs[0] if len(signature.inputs) == 1 else None
         self._only_name = only.name if only else None
         self._only_dtype = np.dtype(only.dtype) if only else None
@@ -131,11 +135,14 @@ class Model:
             return answers[0]
         return dict(zip(self._output_names, answers, strict=True))
 
-    def to_device(self, feed: Any = None, /, **named: Any) -> Any:
+    def to_device(self, feed: Any) -> Any:
         """Copy what a call takes to the device where the model computes, checked like a call's.
 
         A call of such arrays copies nothing and returns its answer there, as `DeviceArray`s.
         Arrays that other libraries have there, such as PyTorch's, can be passed as they are.
+
+        Args:
+            feed: one array, where there is one input, or arrays by name.
 
         Returns:
             One `DeviceArray` for one array, and otherwise a dict of them by name.
@@ -144,17 +151,20 @@ class Model:
             InputError: a name, dtype, rank or size that doesn't fit.
             RunFailed: there is no room for it on the device.
         """
-        arrays = self._arrays(self._by_name(feed, named))
+        arrays = self._arrays(self._by_name(feed, {}))
         with self._failures():
             copies = {name: copied_to(array, self._place) for name, array in arrays.items()}
-        return copies if named or isinstance(feed, Mapping) else next(iter(copies.values()))
+        return copies if isinstance(feed, Mapping) else next(iter(copies.values()))
 
-    def bound(self, feed: Any = None, /, **named: Any) -> BoundCall:
+    def bound(self, feed: Any) -> BoundCall:
         """Make a call that keeps the places of its inputs and outputs, to be made again and again.
 
         Arrays on the device are read where they lie; those of the host are copied there, once.
         Where kernels are recorded (CUDA graphs), the call of one combination of shapes is one and
         the same, with inputs of its own into which all arrays are copied.
+
+        Args:
+            feed: one array, where there is one input, or arrays by name.
 
         Raises:
             InputError: a name, dtype, rank or size that doesn't fit.
@@ -164,7 +174,7 @@ class Model:
         session = self._session
         if session is None:
             raise ModelClosed(package=self.name)
-        values = self._by_name(feed, named)
+        values = self._by_name(feed, {})
         there = on_device(values, self._place)
         arrays: Any = self._held(values) if there else self._arrays(values)
         with self._failures():
@@ -172,7 +182,9 @@ class Model:
                 return session.bound(arrays)
             if not there:
                 arrays = {name: copied_to(array, self._place) for name, array in arrays.items()}
-            return BoundCall(session, arrays, self._output_names, self._place, package=self.name)
+            return BoundCall(
+                session, arrays, self._output_names, place=self._place, package=self.name
+            )
 
     def check(self) -> CheckReport:
         """Run the reference cases of its graph here and report the distance to the original.
@@ -244,7 +256,7 @@ class Model:
                 session.run_on_device(arrays)
                 if isinstance(session, Recorded)
                 else run_on_device(
-                    session, arrays, self._output_names, self._place, package=self.name
+                    session, arrays, self._output_names, place=self._place, package=self.name
                 )
             )
         if self._one_output:

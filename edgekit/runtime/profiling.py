@@ -20,7 +20,7 @@ from edgekit.tensors import Feed
 
 
 def count_copies(
-    path: Path, variant: str, session: SessionChoice, feed: Feed, *, library: str | None = None
+    path: Path, variant: str, session: SessionChoice, *, feed: Feed, library: str | None = None
 ) -> int | None:
     """Run a model once in a session of its own, and count the nodes that copied between memories.
 

@@ -49,8 +49,8 @@ def refuse_unreplayable(
     session: SessionChoice,
     placement: Mapping[str, Mapping[str, int]],
     opened: ort.InferenceSession,
-    place: Place,
     *,
+    place: Place,
     variant: str,
 ) -> None:
     """Refuse a loaded model of which a replay would leave something out.
@@ -101,7 +101,7 @@ class Recorded:
     """
 
     def __init__(
-        self, session: ort.InferenceSession, output_names: list[str], place: Place, *, package: str
+        self, session: ort.InferenceSession, output_names: list[str], *, place: Place, package: str
     ) -> None:
         self._package = package
         self._session = session
@@ -152,7 +152,7 @@ class Recorded:
                 self._session,
                 inputs,
                 self._names,
-                self._place,
+                place=self._place,
                 package=self._package,
                 recording=len(self._calls) + 1,
                 lock=self._lock,

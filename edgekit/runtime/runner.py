@@ -78,6 +78,6 @@ def open_variant(
     model = open_model(Path(path), variant, session, strict=strict, library=library)
     facts = msgspec.structs.replace(model.facts, arrays=arrays)
     if profiled is not None:
-        n = count_copies(Path(path), variant, session, profiled, library=library)
+        n = count_copies(Path(path), variant, session, feed=profiled, library=library)
         facts = msgspec.structs.replace(facts, copies=n)
     return (DeviceRunner if arrays == "device" else ModelRunner)(model, facts)

@@ -193,6 +193,7 @@ def _unavailable(provider: ProviderInfo, seen: str) -> ProviderUnavailable:
         provider=provider.name,
         cause=f"{found.cause} ({seen})" if found.cause and seen else found.cause or seen,
         mend=found.mend or "Run 'edgekit doctor' to see what is missing.",
+        also=found.also,
     )
 
 

@@ -16,9 +16,9 @@ from edgekit.measure.inspection import inspect
 from edgekit.measure.packages import bench_packages, candidates, open_subject
 from edgekit.measure.plan import Candidate, Plan
 from edgekit.measure.results import BenchReport, LeftOut
+from edgekit.measure.ways import How
 from edgekit.metrics import wilson
 from edgekit.package import commit, reading
-from edgekit.measure.ways import How
 from edgekit.package.values import SessionChoice
 
 QUICK = Plan(starts=2, rounds=2, turn_s=0.002, warm_up_s=0.0)

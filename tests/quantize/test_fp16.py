@@ -358,3 +358,18 @@ def test_the_same_model_gives_the_same_bytes(save: Save) -> None:
         fp16.convert(model, output)
         contents.append(output.read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_weights_that_are_too_large_for_the_model_lie_beside_it(
+    save: Save, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save(
+        "(float[n,64] x) => (float[n,64] y) { y = MatMul(x, w) }", weights={"w": drawn(64, 64)}
+    )
+    monkeypatch.setattr("edgekit.quantize.files.EXTERNAL_DATA_BYTES", 64 * 64)
+    output = model.with_name("half.onnx")
+    done = fp16.convert(model, output)
+    (beside,) = done.files
+    assert (model.parent / beside).stat().st_size >= 64 * 64 * 2
+    feed = {"x": drawn(2, 64)}
+    np.testing.assert_allclose(run(output, feed)["y"], run(model, feed)["y"], atol=2e-2)

@@ -109,7 +109,7 @@ def test_names_are_checked_on_the_device_too(tiny_onnx: Any) -> None:
 def test_a_failure_inside_onnxruntime_becomes_ours(write_onnx: WriteOnnx) -> None:
     graph = "(float[n] x, int64[k] i) => (float[k] y) { y = Gather(x, i) }"
     model = edgekit.load(write_onnx(graph))
-    feed = model.to_device(x=np.ones(2, np.float32), i=np.array([7]))
+    feed = model.to_device({"x": np.ones(2, np.float32), "i": np.array([7])})
     with pytest.raises(RunFailed, match="out of data bounds"):
         model(feed)
     with pytest.raises(RunFailed, match="out of data bounds"):

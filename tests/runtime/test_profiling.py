@@ -48,7 +48,7 @@ def test_a_real_run_is_counted_and_leaves_no_file(
     monkeypatch.setattr(placement, "copies", copies)
     path = tiny_package if package else tiny_onnx()
     session = SessionChoice(threads=1, provider_options={"enable_cuda_graph": "1"})
-    assert count_copies(path, "portable", session, FEED) == 0
+    assert count_copies(path, "portable", session, feed=FEED) == 0
     assert seen[0] >= 1  # nodes really ran
     assert list(place.iterdir()) == []
 
@@ -58,6 +58,6 @@ def test_where_nothing_is_to_be_counted_nothing_runs(
 ) -> None:
     monkeypatch.setattr(profiling, "open_session", None)
     path = tiny_onnx()
-    assert count_copies(path, "portable", SessionChoice(), FEED) == 0
+    assert count_copies(path, "portable", SessionChoice(), feed=FEED) == 0
     give_the_provider(monkeypatch, device="cpu", builds=True)
-    assert count_copies(path, "portable", SessionChoice(), FEED) is None
+    assert count_copies(path, "portable", SessionChoice(), feed=FEED) is None

@@ -114,7 +114,7 @@ class Watched:
 def test_a_recording_has_a_number_and_addresses_of_its_own(tiny_onnx: Any) -> None:
     watched = Watched(ort.InferenceSession(tiny_onnx(), providers=["CPUExecutionProvider"]))
     session: Any = watched
-    recorded = Recorded(session, ["y"], Place(), package="net")
+    recorded = Recorded(session, ["y"], place=Place(), package="net")
     one, two = np.zeros((1, 4), np.float32), np.zeros((2, 4), np.float32)
     for x in (one, two, one, one, two):
         recorded.run(["y"], {"x": x})
@@ -177,9 +177,9 @@ def test_nodes_that_a_replay_would_leave_out_are_refused(
     choice = SessionChoice(provider=provider, provider_options=ON)
     if refused:
         with pytest.raises(ProviderUnfit, match=refused):
-            refuse_unreplayable(choice, placement, session, Place(), variant="fp32")
+            refuse_unreplayable(choice, placement, session, place=Place(), variant="fp32")
     else:
-        refuse_unreplayable(choice, placement, session, Place(), variant="fp32")
+        refuse_unreplayable(choice, placement, session, place=Place(), variant="fp32")
 
 
 def test_an_input_that_the_processor_reads_is_refused(write_onnx: WriteOnnx) -> None:
@@ -187,5 +187,9 @@ def test_an_input_that_the_processor_reads_is_refused(write_onnx: WriteOnnx) -> 
     path = write_onnx("(float[n] x) => (float[n] y) { y = Neg(x) }")
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     with pytest.raises(ProviderUnfit, match="the processor reads its input x while it runs"):
-        refuse_unreplayable(CUDA, {"cuda": {"Neg": 1}}, session, Place("cuda"), variant="fp32")
-    refuse_unreplayable(SessionChoice(provider="cuda"), {}, session, Place("cuda"), variant="fp32")
+        refuse_unreplayable(
+            CUDA, {"cuda": {"Neg": 1}}, session, place=Place("cuda"), variant="fp32"
+        )
+    refuse_unreplayable(
+        SessionChoice(provider="cuda"), {}, session, place=Place("cuda"), variant="fp32"
+    )
