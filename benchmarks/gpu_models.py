@@ -1,19 +1,17 @@
-"""The models that `benchmarks.gpu` times, and their packages: exported once, with an fp16 variant."""
+"""The models that `benchmarks.gpu` times: exported once, with an fp16 variant."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from edgekit.errors import EdgekitError
+from edgekit.measure.keeping import file_hashes
 from edgekit.measure.subjects import Subject, open_subject
 from edgekit.quantize import quantize
 from exporters import export_target
-
-log = logging.getLogger("edgekit")
 
 NETWORKS = Path(__file__).with_name("gpu_networks.py")
 FP16 = "fp16"
@@ -58,6 +56,13 @@ class Prepared(msgspec.Struct, frozen=True):
 def known() -> dict[str, Original]:
     """List all models that there are."""
     return {**MODELS, **SMOKE}
+
+
+def files_of(prepared: Prepared) -> dict[str, str]:
+    """Give the SHA-256 of its variants' files."""
+    package = prepared.subject.package
+    assert package is not None
+    return file_hashes(package, prepared.subject.variants)
 
 
 def prepare(name: str, folder: Path) -> Prepared:

@@ -2,9 +2,10 @@
 
     edgekit export benchmarks/gpu_networks.py:encoder
 
-`encoder` is one of BERT's sizes out of torch's own layers. BERT-base (Devlin et al., 2018) has 12 layers, a width of 768, 12 heads, networks four times as wide
-and 30,522 words: 109 million weights. They are random here: what is measured is time, and how far
-other ways to compute the same lie from the original. `tiny` goes through every step in no time.
+`encoder` is one of BERT's sizes out of torch's own layers. BERT-base (Devlin et al., 2018) has 12
+layers, a width of 768, 12 heads, networks four times as wide and 30,522 words: 109 million weights.
+They are random here: what is measured is time, and how far other ways to compute the same lie from
+the original. `tiny` goes through every step in no time.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import msgspec
 from rich.console import Console
@@ -11,8 +12,8 @@ from benchmarks.gpu_goals import Verdict, verdicts
 from benchmarks.gpu_values import Results, Unit, key
 from edgekit.measure.results import LeftOut, report
 from edgekit.report.bench import benched
-from edgekit.report.tables import Column, print_table, shown
-from edgekit.terms import Memory, members
+from edgekit.report.tables import shown
+from edgekit.terms import Memory
 
 BATCHES = (1, 32)
 _STYLES = {"passed": "green", "failed": "red", "undecided": "yellow", "not measured": "dim"}
@@ -38,13 +39,11 @@ def print_units(console: Console, units: Sequence[Unit]) -> None:
 def print_goals(console: Console, judged: Sequence[Verdict]) -> None:
     """Print what was to be reached, and whether it was."""
     console.print("Goals", style="bold")
-    columns = [
-        Column("", [shown(one.goal) for one in judged], left=True),
-        Column("model", [shown(one.model) for one in judged], left=True),
-        Column("", [f"[{_STYLES[one.standing]}]{one.standing}[/]" for one in judged], left=True),
-        Column("", [shown(one.says) for one in judged], left=True),
-    ]
-    print_table(console, columns)
+    for one in judged:
+        console.print(
+            f"[{_STYLES[one.standing]}]{one.standing}[/] · {shown(one.model)} · {shown(one.goal)}: "
+            f"{shown(one.says)}"
+        )
 
 
 def not_measured(results: Results, models: Iterable[str]) -> str:
@@ -54,7 +53,7 @@ def not_measured(results: Results, models: Iterable[str]) -> str:
     for model in models:
         open_units = [
             _where(batch, arrays)
-            for arrays in members(Memory)
+            for arrays in get_args(Memory)
             for batch in BATCHES
             if (unit := results.units.get(key(model, batch, arrays))) is None or not unit.bench
         ]

@@ -1,4 +1,4 @@
-"""The steps of `benchmarks.gpu`: start a row once, time all rows together, start an engine twice."""
+"""The steps of `benchmarks.gpu`: start a row once, time all rows, start an engine twice."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.gpu_models import Prepared
-from benchmarks.gpu_values import Conditions, EngineStarts, FirstStart, Unit
+from benchmarks.gpu_values import EngineStarts, FirstStart, Unit
 from edgekit import machine
 from edgekit.errors import EdgekitError
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.copies import count_copies, with_copies
 from edgekit.measure.feeds import timing_feed
-from edgekit.measure.keeping import file_hashes
 from edgekit.measure.plan import MIN_STARTS, Candidate, Plan
 from edgekit.measure.results import Bench, LeftOut
 from edgekit.measure.subjects import example
@@ -37,22 +36,6 @@ def feed_of(prepared: Prepared, batch: int) -> tuple[Feed, dict[str, int]]:
     subject = prepared.subject
     feed, sizes, _ = timing_feed(subject.signature, example(subject), batch=batch)
     return feed, sizes
-
-
-def conditions(prepared: Prepared, provider: str, plan: Plan) -> Conditions:
-    """Say under what is measured now."""
-    here, package = machine.describe(), prepared.subject.package
-    assert package is not None
-    return Conditions(
-        provider=provider,
-        gpu=here.gpu,
-        driver=here.driver,
-        cpu=here.cpu,
-        versions=here.versions,
-        files=file_hashes(package, prepared.subject.variants),
-        rounds=plan.rounds,
-        turn_s=plan.turn_s,
-    )
 
 
 def try_out(
@@ -103,6 +86,7 @@ def time_part(
         evaluation=open_cases(subject.path, package, held_out) if held_out else None,
         metric=package.metric,
     )
+    made_up = graph.reference is None or graph.reference.synthetic
     here = machine.describe()
     copies = {name: n.copies for name, n in unit.tried.items() if n.copies is not None}
     return Bench(
@@ -118,14 +102,11 @@ def time_part(
         measurements=with_copies(timings.measurements, copies),
         originals=[one.label for one in rows if one.call.function.startswith("exporters.")],
         left_out=timings.left_out,
-        notes=list(graph.reference.synthetic and _MADE_UP or ()) if graph.reference else [],
+        notes=["timed on made-up values"] if made_up else [],
         files=unit.conditions.files,
         arrays=unit.arrays,
         device="" if here.gpu is None else "cuda",
     )
-
-
-_MADE_UP = ("timed on made-up values",)
 
 
 def start_twice(

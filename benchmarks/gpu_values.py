@@ -147,7 +147,9 @@ def joined(before: Bench, after: Bench) -> Bench:
     return msgspec.structs.replace(
         after,
         plan=msgspec.structs.replace(after.plan, starts=before.plan.starts + after.plan.starts),
-        measurements=[_joined(one, known[one.label]) for one in before.measurements if one.label in known],
+        measurements=[
+            _joined(one, known[one.label]) for one in before.measurements if one.label in known
+        ],
         left_out=[LeftOut(label, reason) for label, reason in gone.items()],
         notes=list(dict.fromkeys([*before.notes, *after.notes])),
     )

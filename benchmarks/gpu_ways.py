@@ -100,14 +100,11 @@ def candidate(
             return LeftOut(name, elsewhere)
         found, left_out = originals(package, [way.against], original=prepared.target, how=how)
         return _told(found[0], way, name) if found else LeftOut(name, left_out[0].reason)
-    try:
-        how, _ = settle(how)
-    except EdgekitError as error:
-        said = _one_line(error)
-        known = f" {lacking}" if way.side == "tensorrt" and lacking else ""
-        return LeftOut(name, f"{said}{known}")
+    reason = unusable(way, provider, arrays, lacking)
+    if reason:
+        return LeftOut(name, reason)
     variants = {variant.name: variant for variant in prepared.subject.variants}
-    wanted = FP16 if way.precision == "fp16" else prepared.subject.variants[0].name
+    wanted: str = FP16 if way.precision == "fp16" else prepared.subject.variants[0].name
     variant = variants.get(wanted)
     if variant is None:
         return LeftOut(name, f"it has no {wanted} variant: {prepared.no_fp16}")
@@ -121,6 +118,16 @@ def candidate(
         optional=True,
         tolerance={entry.output: entry.tolerance for entry in variant.closeness},
     )
+
+
+def unusable(way: Way, provider: str, arrays: Memory, lacking: str = "") -> str:
+    """Say why a row of a provider can't be had here, whatever the model; empty where it can."""
+    try:
+        settle(how_of(way, provider, arrays))
+    except EdgekitError as error:
+        known = f" {lacking}" if way.side == "tensorrt" and lacking else ""
+        return " ".join(str(error).split()) + known
+    return ""
 
 
 def asked(way: Way, one: Candidate) -> Asked:
@@ -146,7 +153,3 @@ def _told(found: Candidate, way: Way, name: str) -> Candidate:
     )
     tolerance = found.tolerance if way.precision == "fp32" else {}
     return msgspec.structs.replace(found, label=name, call=call, tolerance=tolerance)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

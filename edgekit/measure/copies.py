@@ -10,7 +10,19 @@ from edgekit.measure.plan import Candidate
 from edgekit.measure.results import Measurement
 from edgekit.providers import ProviderInfo
 from edgekit.tensors import Feed
-from edgekit.workers import Worker
+from edgekit.workers import Call, Worker
+
+
+def profiled(call: Call, feed: Feed, provider: ProviderInfo) -> Call | None:
+    """Write the call that also runs a variant once under a profile, and tells of copies.
+
+    None where there is nothing to count: in the processor's memory a provider copies nothing, and
+    one that compiles a model would do so again for this.
+    """
+    if not provider.device or provider.builds:
+        return None
+    asked = {**call.arguments, "arrays": "host", "profiled": dict(feed)}
+    return msgspec.structs.replace(call, arguments=asked)
 
 
 def count_copies(
@@ -21,19 +33,17 @@ def count_copies(
     Args:
         candidates: variants on the provider, not originals.
         feed: arrays that each of them takes.
-        provider: what they run on; one that works in the processor's memory copies nothing, and
-            one that compiles a model would do so again for this: neither is counted.
+        provider: what they run on.
         wall_s: how long loading one, and its run, may take.
 
     Returns:
-        How many, by label.
+        How many, by label, where that is counted.
     """
-    if not provider.device or provider.builds:
-        return {}
     counted = {}
     for one in candidates:
-        asked = {**one.call.arguments, "arrays": "host", "profiled": dict(feed)}
-        call = msgspec.structs.replace(one.call, arguments=asked)
+        call = profiled(one.call, feed, provider)
+        if call is None:
+            continue
         with Worker(one.label, wall_s=wall_s, environment=call.environment) as worker:
             copies = worker.open(call).facts.copies
         if copies is not None:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.measure.copies import profiled
+from edgekit.measure.feeds import timing_feed
+from edgekit.measure.subjects import example, open_subject
 from edgekit.measure.ways import How, settle, variant_call
 from edgekit.runtime.loading import variant_names
 from edgekit.tensors import RunFacts
-from edgekit.workers import Worker
+from edgekit.workers import Call, Worker
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -45,7 +48,17 @@ def placements(path: Path, how: How, *, wall_s: float = 600.0) -> Placements:
     how, note = settle(how)
     placed = []
     for name in names:
-        call = variant_call(path, name, how)
+        call = _call(path, name, how, wall_s)
         with Worker(f"{path}/{name}", wall_s=wall_s, environment=call.environment) as worker:
             placed.append(Placed(name, worker.open(call).facts))
     return Placements(how.provider.name, tuple(placed), note)
+
+
+def _call(path: Path, variant: str, how: How, wall_s: float) -> Call:
+    """Open a variant, and run it once where only a run tells of copies."""
+    call = variant_call(path, variant, how)
+    if not how.provider.device:
+        return call
+    subject = open_subject(path, variants=(variant,), wall_s=wall_s)
+    feed, _, _ = timing_feed(subject.signature, example(subject), batch=None)
+    return profiled(call, feed, how.provider) or call

@@ -15,8 +15,6 @@ from edgekit.providers.info import Diagnosis, Library, Occasion, OrtSettings, Pl
 OPTIONS = {
     "enable_cuda_graph": options.flag("record a call's kernels and replay them"),
     "nv_max_workspace_size": options.number("bytes to build with", high=options.MEMORY),
-    "nv_max_shared_mem_size": options.number("bytes of shared memory", high=options.MEMORY),
-    "nv_multi_profile_enable": options.flag("several ranges of sizes"),
     "nv_use_sync_gpu_allocator": options.flag("allocate memory synchronously"),
 }
 """What may be asked for. Profiles and the cache's folder have their values from edgekit; what

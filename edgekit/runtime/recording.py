@@ -27,6 +27,8 @@ MOST_SHAPES = 16
 """How many combinations of input shapes a model records: each keeps memory on the device."""
 
 _BRANCHING = ("If", "Loop", "Scan")
+_PROCESSORS = ("Cpu", "CudaPinned")
+"""ONNX Runtime's names of memories that the processor reads."""
 
 
 def option_of(session: SessionChoice) -> str:
@@ -71,7 +73,7 @@ def refuse_unreplayable(
             listed = ", ".join(f"{count} {operator}" for operator, count in operators.items())
             reason = reason or _reason(session, f"{name} runs {listed} of it while")
     memories = zip(opened.get_inputs(), opened.get_input_memory_infos(), strict=True)
-    read = [spec.name for spec, memory in memories if memory.name == "Cpu"]
+    read = [spec.name for spec, memory in memories if memory.name in _PROCESSORS]
     if read and place.kind != "cpu":
         reason = reason or _reason(session, f"the processor reads its input {read[0]} while")
     if reason:

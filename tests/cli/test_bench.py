@@ -245,6 +245,14 @@ def test_a_provider_with_a_memory_of_its_own_is_timed_from_both_apart(
         assert report.rows[0].accuracy is not None
 
 
+def test_copies_are_counted_before_anything_is_timed(
+    abacus: str, tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    assert here("inspect", tiny_package, "--provider", abacus, "--json") == 0
+    inspected = document("inspect", capsys.readouterr().out)
+    assert [one.facts.copies for one in inspected.placements.variants] == [0]
+
+
 def test_each_table_says_what_its_times_are_of(
     abacus: str, tiny_package: Path, here: Here, capsys: Captured
 ) -> None:

@@ -48,6 +48,22 @@ def test_doctor_of_one_provider_names_libraries_and_ends_with_one(
     assert f"pip install 'edgekit-onnx[{row['extra']}]'" in row["diagnosis"]["mend"]
 
 
+@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+def test_every_option_is_one_that_the_library_reads(name: str, gpu_wheel: Any) -> None:
+    # A session of a provider without a GPU tells nothing of its options: the library itself does.
+    from edgekit import providers
+
+    said = gpu_wheel.run("-c", "import onnxruntime; print(onnxruntime.__file__)")
+    capi = Path(said.stdout.strip()).parent / "capi"
+    library = (capi / f"libonnxruntime_providers_{name}.so").read_bytes()
+    provider = providers.find(name)
+    written = {*provider.options}
+    if provider.profile_form:
+        written |= {provider.profile_form.format(bound=bound) for bound in ("min", "opt", "max")}
+        written |= {"trt_engine_cache_enable", "trt_engine_cache_path", "trt_timing_cache_path"}
+    assert {option for option in written if option.encode() not in library} == set()
+
+
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 @pytest.mark.parametrize("command", ["bench", "check"])
 def test_a_provider_that_is_listed_and_not_there_is_refused(

@@ -38,3 +38,15 @@ def test_the_provider_is_refused(rtx_plugin: Any, tiny_package: Path) -> None:
 def test_the_cpu_works_beside_it(rtx_plugin: Any, tiny_package: Path) -> None:
     done = rtx_plugin.edgekit("check", tiny_package)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_option_is_one_that_the_plug_in_reads(rtx_plugin: Any) -> None:
+    from edgekit import providers
+
+    module = "onnxruntime_ep_nv_tensorrt_rtx"
+    said = rtx_plugin.run("-c", f"import {module}; print({module}.get_library_path())")
+    library = Path(said.stdout.strip()).read_bytes()
+    provider = providers.find("tensorrt-rtx")
+    written = {*provider.options, "nv_runtime_cache_path"}
+    written |= {provider.profile_form.format(bound=bound) for bound in ("min", "opt", "max")}
+    assert {option for option in written if option.encode() not in library} == set()

@@ -159,6 +159,39 @@ def test_models_with_other_inputs_are_not_timed_side_by_side(
         bench_packages([open_subject(tiny_package), other], ONE_THREAD, originals=[], left_out=[])
 
 
+@pytest.mark.parametrize("arrays", ["host", "device"])
+def test_a_bench_says_where_arrays_lay(arrays: Any, tiny_package: Path, opens: Opens) -> None:
+    original = opens(tiny_package, label="PyTorch eager", optional=True)
+    done = bench_packages(
+        [open_subject(tiny_package)],
+        msgspec.structs.replace(ONE_THREAD, arrays=arrays),
+        originals=[original],
+        left_out=[],
+        plan=msgspec.structs.replace(QUICK, rounds=1),
+    )
+    assert (done.bench.arrays, done.bench.device) == (arrays, "")
+    _, variant = done.bench.measurements
+    assert variant.facts.arrays == arrays
+    assert variant.mismatch == ""
+    assert done.rows[1].agreement == wilson(20, 20)
+
+
+def test_a_variant_that_can_not_be_recorded_is_left_out_with_the_reason(
+    tiny_package: Path,
+) -> None:
+    package = reading.read(tiny_package)
+    (variant,) = package.variants
+    facts = msgspec.structs.replace(variant.facts, operators={"Loop": 1})
+    looping = msgspec.structs.replace(variant, facts=facts)
+    commit.commit(tiny_package, msgspec.structs.replace(package, variants=(looping,)), {})
+    session = SessionChoice(provider="cuda", provider_options={"enable_cuda_graph": "1"})
+    made, unfit = candidates([open_subject(tiny_package)], How(session))
+    assert made == []
+    assert [left.label for left in unfit] == ["fp32 · cuda"]
+    assert unfit[0].reason.startswith("it has Loop, which decide while it runs")
+    assert candidates([open_subject(tiny_package)], How(SessionChoice(provider="cuda")))[1] == []
+
+
 def test_a_package_is_not_timed_beside_itself(tiny_package: Path, tmp_path: Path) -> None:
     link = tmp_path / "again.edgekit"
     link.symlink_to(tiny_package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -275,6 +277,30 @@ def test_a_read_only_package_is_not_edited(tmp_path: Path, written: Written) -> 
     finally:
         folder.chmod(0o755)
     assert (folder / "fp32.onnx").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [(errno.EROFS, "the file system is read-only"), (errno.EACCES, "permission was denied")],
+)
+def test_where_nothing_may_be_written_it_is_said_at_once(
+    refusal: int, said: str, tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "net.edgekit"
+    written(folder, fp32=b"old")
+    opening = os.open
+
+    def refuse(path: Any, *arguments: Any, **named: Any) -> int:
+        if Path(path).name == LOCK:
+            raise OSError(refusal, os.strerror(refusal))
+        return opening(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    began = time.monotonic()
+    with pytest.raises(StorageError, match=rf"net\.edgekit could not be written: {said}"):
+        edit(folder, adding("fp16", b"new"))
+    assert time.monotonic() - began < 30  # and not after the minute that a lock is waited for
+    assert names(folder) == ["fp32"]
 
 
 def test_what_is_no_package_is_left_alone(tmp_path: Path) -> None:
