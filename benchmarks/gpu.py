@@ -34,6 +34,7 @@ from edgekit.errors import EdgekitError
 from edgekit.measure.plan import Plan
 from edgekit.measure.ways import How, each_memory, settle
 from edgekit.package.values import SessionChoice
+from edgekit.report.figures import count
 from edgekit.terms import Memory, members
 
 OUTPUT = RESULTS / "gpu.json"
@@ -108,7 +109,7 @@ def _said(results: Results, settings: Settings, still_open: int) -> int:
     gpu_tables.print_goals(console, judged)
     print(f"TF32: {results.tf32}\nkept in {settings.output}", file=sys.stderr)
     if still_open:
-        print(f"{still_open} tables are not finished: run it again to go on", file=sys.stderr)
+        print(f"not finished: {count(still_open, 'table')}; run it again to go on", file=sys.stderr)
     benches = [unit.bench for unit in units if unit.bench is not None]
     otherwise = any(row.mismatch for bench in benches for row in bench.measurements)
     return 1 if otherwise or any(one.standing == "failed" for one in judged) else 0

@@ -34,6 +34,7 @@ from edgekit import machine
 from edgekit.errors import EdgekitError
 from edgekit.measure.plan import Candidate
 from edgekit.measure.results import LeftOut
+from edgekit.report.figures import count
 from edgekit.terms import Memory
 
 _TENSORRT = named("tensorrt-fp16")
@@ -168,7 +169,7 @@ class Run:
                 rows.append(found)
         unit = msgspec.structs.replace(unit, left_out=gone)
         self._tell(
-            f"{key(unit.model, unit.batch, unit.arrays)}: timing {len(rows)} rows, "
+            f"{key(unit.model, unit.batch, unit.arrays)}: timing {count(len(rows), 'row')}, "
             f"starts {unit.starts + 1} to {unit.starts + settings.plan.starts} of {settings.starts}"
         )
         plan = msgspec.structs.replace(settings.plan, seed=unit.starts, wall_s=settings.row_limit_s)

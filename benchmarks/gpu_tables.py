@@ -16,6 +16,7 @@ from edgekit.report.tables import shown
 from edgekit.terms import Memory
 
 BATCHES = (1, 32)
+_NOT_RUN = "not run yet"
 _STYLES = {"passed": "green", "failed": "red", "undecided": "yellow", "not measured": "dim"}
 
 
@@ -48,29 +49,33 @@ def print_goals(console: Console, judged: Sequence[Verdict]) -> None:
 
 def not_measured(results: Results, models: Iterable[str]) -> str:
     """Write the Markdown table of all figures that nobody has measured yet, and why."""
-    models = list(models)
-    lines = ["| not measured yet | because |", "|---|---|"]
+    found: dict[tuple[str, str], list[str]] = {}
+
+    def add(model: str, figure: str, why: str) -> None:
+        found.setdefault((figure, why), []).append(model)
+
     for model in models:
-        open_units = [
-            _where(batch, arrays)
-            for arrays in get_args(Memory)
+        units = [
+            (batch, arrays, results.units.get(key(model, batch, arrays)))
+            for arrays in sorted(get_args(Memory))  # the device first, as it is measured
             for batch in BATCHES
-            if (unit := results.units.get(key(model, batch, arrays))) is None or not unit.bench
         ]
+        open_units = [_where(batch, arrays) for batch, arrays, unit in units if unit is None]
         if open_units:
-            why = results.problems.get(model, "not run yet")
-            lines.append(f"| `{model}`: {'; '.join(open_units)} | {_cell(why)} |")
-    for unit in results.units.values():
-        if unit.model in models:
-            where = _where(unit.batch, unit.arrays)
-            lines += [
-                f"| `{unit.model}`, {where}: {name} | {_cell(why)} |"
-                for name, why in unit.left_out.items()
-            ]
-    for verdict in verdicts(results, models):
-        if verdict.standing == "not measured":
-            lines.append(f"| goal for `{verdict.model}`: {verdict.goal} | {_cell(verdict.says)} |")
-    return "\n".join(lines) if len(lines) > 2 else "Everything was measured."
+            add(model, "; ".join(open_units), results.problems.get(model, _NOT_RUN))
+        for batch, arrays, unit in units:
+            for row, why in unit.left_out.items() if unit is not None else ():
+                add(model, f"{_where(batch, arrays)}: {row}", why)
+        for verdict in verdicts(results, [model]):
+            if verdict.standing == "not measured":
+                add(model, f"goal: {verdict.goal}", verdict.says)
+    if not found:
+        return "Everything was measured."
+    lines = ["| not measured yet | of | because |", "|---|---|---|"]
+    for (figure, why), of in found.items():
+        named = ", ".join(f"`{model}`" for model in of)
+        lines.append(f"| {_cell(figure)} | {named} | {_cell(why)} |")
+    return "\n".join(lines)
 
 
 def _where(batch: int, arrays: Memory) -> str:

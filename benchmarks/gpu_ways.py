@@ -142,7 +142,7 @@ def asked(way: Way, one: Candidate) -> Asked:
 
 def _told(found: Candidate, way: Way, name: str) -> Candidate:
     """Tell an original's processes its precision and mode, where these aren't what they are."""
-    more = {"precision": way.precision} if way.precision != "fp32" else {}
+    more: dict[str, str] = {"precision": way.precision} if way.precision != "fp32" else {}
     if way.mode:
         more["mode"] = way.mode
     # The search for kernels keeps every core busy; the pool that does it idles while others run.

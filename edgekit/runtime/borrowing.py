@@ -48,7 +48,7 @@ def place_of(value: Any, assumed: Place) -> Place | None:
             return None
         named = _DLPACK_KINDS.get(int(kind), f"DLPack's device type {int(kind)}, number")
         return Place() if named == "cpu" else Place(named, int(index))
-    if hasattr(value, "__cuda_array_interface__"):
+    if _points(value):
         return assumed if assumed.kind == "cuda" else Place("cuda")
     return None
 
@@ -73,7 +73,7 @@ def borrow(value: Any, assumed: Place) -> Held:
     except Exception as error:  # the other library's own, or ONNX Runtime's, of any class
         if "contiguous" in str(error):
             raise _not_contiguous() from error
-        if hasattr(value, "__cuda_array_interface__"):
+        if _points(value):
             # Measured: onnxruntime 1.31 refuses DLPack's booleans.
             return point_at(value, place_of(value, assumed) or assumed)
         raise InputError(
@@ -122,6 +122,13 @@ def point_at(value: Any, place: Place) -> Held:
     if strides is not None and not _contiguous(array.shape, strides, array.dtype.itemsize):
         raise _not_contiguous()
     return array
+
+
+def _points(value: Any) -> bool:
+    try:
+        return hasattr(value, "__cuda_array_interface__")
+    except Exception:  # torch, of a tensor on the GPU that wants its gradient
+        return True
 
 
 def _contiguous(shape: tuple[int, ...], strides: Sequence[int], itemsize: int) -> bool:

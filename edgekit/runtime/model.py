@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,13 @@ from edgekit import providers
 from edgekit.errors import BadValue, EdgekitError, InputError, ModelClosed, RunFailed
 from edgekit.package.reading import graph_of
 from edgekit.package.values import Choice, Package, Variant
-from edgekit.runtime.binding import BoundCall, run_on_device
+from edgekit.runtime.binding import BoundCall
 from edgekit.runtime.checks import CheckReport, check_cases
-from edgekit.runtime.devices import Held, Place, copied_to
+from edgekit.runtime.devices import Held, Place
 from edgekit.runtime.explanation import Explanation
 from edgekit.runtime.inputs import check_shapes, conform, conform_on_device, on_device
 from edgekit.runtime.recording import Recorded, option_of, refuse_unreplayable
+from edgekit.runtime.resident import Resident
 from edgekit.tensors import Array, RunFacts, Signature, TensorSpec
 
 __all__ = ["Explanation", "Model"]
@@ -39,7 +39,8 @@ class Model:
     many threads at once.
 
     Arrays of the host give arrays of the host. Where every input lies on the device that computes
-    (a `DeviceArray`, or what another library has there), so does the answer, and nothing is copied.
+    (what `to_device` or another call gave, or what another library has there), so does the answer,
+    and nothing is copied between the two memories.
 
         >>> with edgekit.load("cnn.edgekit") as model:
         ...     logits = model(image)
@@ -67,23 +68,20 @@ class Model:
         self._kept = kept
         self.signature = signature
         self.facts = facts
-        self._place = _place(facts, choice)
-        self._session: ort.InferenceSession | Recorded | None = session
+        # An InferenceSession, or what records its calls; None once it is closed.
+        self._session: Any = session
         self._choice = choice
         self._folder = folder
         self._package = package
         self._variant = variant
         self._output_names = [spec.name for spec in signature.outputs]
         self._one_output = len(self._output_names) == 1
+        place = _place(facts, choice)
+        self._resident = Resident(self._output_names, place, package=name)
         if option_of(choice.session):
-            refuse_unreplayable(
-                choice.session,
-                facts.placement or {},
-                session,
-                place=self._place,
-                variant=choice.variant,
-            )
-            self._session = Recorded(session, self._output_names, place=self._place, package=name)
+            nodes = facts.placement or {}
+            refuse_unreplayable(choice.session, nodes, session, place=place, variant=choice.variant)
+            self._session = Recorded(session, self._output_names, place=place, package=name)
         only = signature.inputs[0] if len(signature.inputs) == 1 else None
         self._only_name = only.name if only else None
         self._only_dtype = np.dtype(only.dtype) if only else None
@@ -122,15 +120,16 @@ class Model:
             arrays: Any = {self._only_name: feed}
         else:
             values = self._by_name(feed, named)
-            if on_device(values, self._place):
-                return self._answer_on_device(session, values)
+            if on_device(values, self._resident.place):
+                return self._given(self._resident.run(session, self._held(values)))
             arrays = self._arrays(values)
         try:
             answers = session.run(self._output_names, arrays)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise self._failed(error) from error
+            problem = " ".join(str(error).split())
+            raise RunFailed(package=self.name, problem=problem) from error
         if self._one_output:
             return answers[0]
         return dict(zip(self._output_names, answers, strict=True))
@@ -152,8 +151,7 @@ class Model:
             RunFailed: there is no room for it on the device.
         """
         arrays = self._arrays(self._by_name(feed, {}))
-        with self._failures():
-            copies = {name: copied_to(array, self._place) for name, array in arrays.items()}
+        copies = self._resident.copies(arrays)
         return copies if isinstance(feed, Mapping) else next(iter(copies.values()))
 
     def bound(self, feed: Any) -> BoundCall:
@@ -175,16 +173,9 @@ class Model:
         if session is None:
             raise ModelClosed(package=self.name)
         values = self._by_name(feed, {})
-        there = on_device(values, self._place)
-        arrays: Any = self._held(values) if there else self._arrays(values)
-        with self._failures():
-            if isinstance(session, Recorded):
-                return session.bound(arrays)
-            if not there:
-                arrays = {name: copied_to(array, self._place) for name, array in arrays.items()}
-            return BoundCall(
-                session, arrays, self._output_names, place=self._place, package=self.name
-            )
+        if on_device(values, self._resident.place):
+            return self._resident.bound_to(session, self._held(values))
+        return self._resident.bound_to_copies(session, self._arrays(values))
 
     def check(self) -> CheckReport:
         """Run the reference cases of its graph here and report the distance to the original.
@@ -249,31 +240,10 @@ class Model:
         closed = ", closed" if self._session is None else ""
         return f"<Model {self.name} ({self._choice.variant}{closed}): {inputs} → {outputs}>"
 
-    def _answer_on_device(self, session: ort.InferenceSession | Recorded, values: Any) -> Any:
-        arrays = self._held(values)
-        with self._failures():
-            answers = (
-                session.run_on_device(arrays)
-                if isinstance(session, Recorded)
-                else run_on_device(
-                    session, arrays, self._output_names, place=self._place, package=self.name
-                )
-            )
-        if self._one_output:
-            return answers[0]
-        return dict(zip(self._output_names, answers, strict=True))
-
-    @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
-        try:
-            yield
-        except EdgekitError:
-            raise
-        except Exception as error:  # onnxruntime's exceptions share no base class but this one
-            raise self._failed(error) from error
-
-    def _failed(self, error: Exception) -> RunFailed:
-        return RunFailed(package=self.name, problem=" ".join(str(error).split()))
+    def _given(self, answers: list[Any]) -> Any:
+        return (
+            answers[0] if self._one_output else dict(zip(self._output_names, answers, strict=True))
+        )
 
     def _arrays(self, values: Mapping[str, Any]) -> dict[str, Array]:
         arrays = conform(self.signature, values)
@@ -281,7 +251,7 @@ class Model:
         return arrays
 
     def _held(self, values: Mapping[str, Any]) -> dict[str, Held]:
-        arrays = conform_on_device(self.signature, values, self._place)
+        arrays = conform_on_device(self.signature, values, self._resident.place)
         self._check_shapes(arrays)
         return arrays
 

@@ -99,7 +99,8 @@ class Recorded:
     """A session whose calls are recorded, one recording a combination of input shapes.
 
     Arrays are copied into the recording's inputs and out of its outputs: what a caller passes and
-    gets is its own. Calls from several threads wait for each other.
+    gets is its own. Calls from several threads wait for each other; ONNX Runtime records once for
+    each thread.
     """
 
     def __init__(

@@ -108,6 +108,19 @@ GRAPHS: dict[str, tuple[Any, ...]] = {
         {**X, "c": np.array(True)},
         {"w": drawn(4)},
     ),
+    "If inside an If": (
+        "(float[n,4] x, bool c) => (float[n,4] y) { h = Mul(x, w) k = Relu(h) "
+        "l = If(c)<then_branch = t () => (float[n,4] a) { a = If(c)<then_branch = u () => "
+        "(float[n,4] d) { d = Add(h, w) }, else_branch = v () => (float[n,4] f) { f = Neg(h) }> }, "
+        "else_branch = e () => (float[n,4] b) { b = Abs(x) }> y = Add(k, l) }",
+        {**X, "c": np.array(True)},
+        {"w": drawn(4)},
+    ),
+    "an output whose type is set by itself": (
+        ONE + "{ r = RandomNormalLike(x) h = Mul(r, x) k = Sub(h, h) y = Add(k, x) }",
+        X,
+        {},
+    ),
     "Loop": (
         "(float[4] x, int64 n) => (float[4] y) { go = Constant<value=bool{1}>() "
         "l = Loop(n, go, x)<body = b (int64 i, bool c, float[4] v) => (bool d, float[4] u) "

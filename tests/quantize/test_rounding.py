@@ -82,3 +82,12 @@ def test_nothing_stands_in_where_fp16_goes_in_or_into_a_branch(save: Save) -> No
     )
     assert not write_stand_in(save(text), Path("never.onnx"))
     assert not Path("never.onnx").exists()
+
+
+def test_a_row_that_is_masked_whole_stays_finite(save: Save, run: Run) -> None:
+    model = save(
+        "(float[n,2] x) => (float[n,2] y) { h = Add(x, m) y = Softmax(h) }",
+        weights={"m": np.full(2, np.finfo(np.float32).min, np.float32)},
+    )
+    x = np.array([[-50, -50], [-60, -60]], np.float32)
+    np.testing.assert_array_equal(run(stand_in(model), {"x": x})["y"], np.full((2, 2), 0.5))

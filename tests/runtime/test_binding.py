@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 import edgekit
 from edgekit.errors import InputError, ModelClosed, RunFailed
+from edgekit.runtime.binding import BoundCall
 from edgekit.runtime.borrowing import borrow
-from edgekit.runtime.devices import DeviceArray, Place
+from edgekit.runtime.devices import DeviceArray, Place, copied_to
 
 CPU = Place()
 
@@ -181,3 +183,40 @@ def test_a_closed_model_binds_nothing_and_its_arrays_live_on(tiny_onnx: Any) -> 
         with pytest.raises(ModelClosed):
             call()
     np.testing.assert_array_equal(answer.numpy(), kept)
+
+
+class Watched:
+    """A session and its binding in one, that note in which order they are used."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._binding = session.io_binding()
+        self.happened: list[str] = []
+
+    def io_binding(self) -> Watched:
+        return self
+
+    def run_with_iobinding(self, binding: Any, options: Any) -> None:
+        assert binding is self
+        self.happened.append("run")
+        self._session.run_with_iobinding(self._binding, options)
+
+    def __getattr__(self, name: str) -> Any:
+        self.happened.append(name)
+        return getattr(self._binding, name)
+
+
+def test_a_call_waits_for_the_device_before_it_binds_and_runs_and_after(tiny_onnx: Any) -> None:
+    watched: Any = Watched(ort.InferenceSession(tiny_onnx(), providers=["CPUExecutionProvider"]))
+    inputs = {"x": copied_to(np.zeros((1, 4), np.float32), CPU)}
+    call = BoundCall(watched, inputs, ["y"], place=CPU, package="tiny")
+    assert watched.happened == ["synchronize_inputs", "bind_ortvalue_input", "bind_output"]
+    watched.happened.clear()
+    call.update({"x": np.ones((1, 4), np.float32)})
+    call()
+    assert watched.happened == [
+        "synchronize_inputs",  # a producer may still be at work on what is copied
+        "synchronize_inputs",
+        "run",
+        "synchronize_outputs",
+    ]

@@ -128,6 +128,23 @@ def test_an_address_with_a_mask_is_refused() -> None:
         point_at(Pointing(np.zeros(2), mask=object()), CUDA)
 
 
+class WantsItsGradient:
+    """As torch's tensors on a GPU are: both protocols raise."""
+
+    def __dlpack__(self) -> Any:
+        raise BufferError("can't export tensors that require gradient, use tensor.detach()")
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        raise RuntimeError("can't get it of a tensor that requires grad: use var.detach()")
+
+
+def test_a_tensor_on_the_gpu_that_wants_its_gradient_is_refused() -> None:
+    assert place_of(WantsItsGradient(), CUDA) == CUDA
+    with pytest.raises(InputError, match=r"can't be read where it lies .*detach"):
+        borrow(WantsItsGradient(), CUDA)
+
+
 def test_what_is_copied_from_comes_from_the_host_or_the_device() -> None:
     array = copied_to(np.ones(2, np.float32), CPU)
     assert copyable(array, CPU) is array
