@@ -60,6 +60,7 @@ def encoder(
         output_names=["states"],
         dynamic={"tokens": ("batch:1..64", None)},
         values={"tokens": (0, words - 1)},
+        name="encoder",
     )
 
 
@@ -75,4 +76,5 @@ def tiny(*, width: int = 32, seed: int = 0) -> Exportable:
         output_names=["y"],
         dynamic={"x": ("batch:1..64", None)},
         values={"x": (0.0, 1.0)},
+        name="tiny",
     )

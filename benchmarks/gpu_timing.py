@@ -10,7 +10,7 @@ import msgspec
 
 from benchmarks.gpu_models import Prepared
 from benchmarks.gpu_values import EngineStarts, FirstStart, Unit
-from edgekit import machine
+from edgekit import machine, providers
 from edgekit.errors import EdgekitError
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.copies import count_copies, with_copies
@@ -105,7 +105,7 @@ def time_part(
         notes=["timed on made-up values"] if made_up else [],
         files=unit.conditions.files,
         arrays=unit.arrays,
-        device="" if here.gpu is None else "cuda",
+        device=providers.find(unit.conditions.provider).device,
     )
 
 

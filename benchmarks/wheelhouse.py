@@ -15,7 +15,9 @@ this file and Python alone, nothing that it brings.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -27,7 +29,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MANIFEST = "manifest.json"
@@ -299,24 +301,24 @@ def _join(pieces: Path, manifest: dict[str, Any], folder: Path) -> list[Path]:
     for name in names:
         if name.name != str(name) or name.name in ("", ".", ".."):
             raise Problem(f"the manifest names {str(name)!r}, which is no file's plain name")
-    content = _Content(pieces, manifest)
     paths = []
-    for file in manifest["files"]:
-        path = folder / file["name"]
-        written = path.with_name(f".{path.name}.part")
-        with written.open("wb") as target:
-            left = file["size"]
-            while left:
-                block = content.read(min(left, _BLOCK))
-                target.write(block)
-                left -= len(block)
-        if not _is(written, file):
-            written.unlink()
-            raise Problem(
-                f"{file['name']} is not what was split, though every piece is: split anew"
-            )
-        written.replace(path)
-        paths.append(path)
+    with contextlib.closing(_Content(pieces, manifest)) as content:
+        for file in manifest["files"]:
+            path = folder / file["name"]
+            written = path.with_name(f".{path.name}.part")
+            with written.open("wb") as target:
+                left = file["size"]
+                while left:
+                    block = content.read(min(left, _BLOCK))
+                    target.write(block)
+                    left -= len(block)
+            if not _is(written, file):
+                written.unlink()
+                raise Problem(
+                    f"{file['name']} isn't what was split, whole pieces or not: split anew"
+                )
+            written.replace(path)
+            paths.append(path)
     return paths
 
 
@@ -325,18 +327,20 @@ class _Content:
 
     def __init__(self, pieces: Path, manifest: dict[str, Any]) -> None:
         self._paths = iter([pieces / piece["name"] for piece in manifest["pieces"]])
-        self._open = next(self._paths).open("rb")
+        self._open: BinaryIO = io.BytesIO()
 
     def read(self, size: int) -> bytes:
-        block: bytes = self._open.read(size)
-        if block:
-            return block
+        """Read up to so many bytes, one at least."""
+        while not (block := self._open.read(size)):
+            self._open.close()
+            following = next(self._paths, None)
+            if following is None:
+                raise Problem("the pieces end before the last file does: split anew")
+            self._open = following.open("rb")
+        return block
+
+    def close(self) -> None:
         self._open.close()
-        following = next(self._paths, None)
-        if following is None:
-            raise Problem("the pieces end before the last file does: split anew")
-        self._open = following.open("rb")
-        return self.read(size)
 
 
 def _refuse_incomplete(pieces: Path, manifest: dict[str, Any]) -> None:

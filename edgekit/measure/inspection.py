@@ -20,6 +20,7 @@ from edgekit.package.values import (
     Provenance,
 )
 from edgekit.tensors import Signature
+from edgekit.terms import Memory
 
 
 class InspectedVariant(msgspec.Struct, frozen=True):
@@ -37,7 +38,10 @@ class InspectedVariant(msgspec.Struct, frozen=True):
 
 
 class MeasuredRow(msgspec.Struct, frozen=True):
-    """One line of what was measured on one kind of machine, at which sizes; p50 in ms."""
+    """One line of what was measured on one kind of machine, at which sizes; p50 in ms.
+
+    `arrays` says where its inputs and outputs lay while it was timed.
+    """
 
     machine: str
     label: str
@@ -46,6 +50,7 @@ class MeasuredRow(msgspec.Struct, frozen=True):
     accuracy: float | None
     sizes: dict[str, int]
     threads: int
+    arrays: Memory = "host"
 
 
 class Inspection(msgspec.Struct, frozen=True):
@@ -141,6 +146,7 @@ def _measured(path: Path, package: Package) -> list[MeasuredRow]:
             accuracy=row.accuracy.value if row.accuracy else None,
             sizes=report.bench.sizes,
             threads=report.bench.threads,
+            arrays=report.bench.arrays,
         )
         for machine, reports in kept(path, package).items()
         for report in reports

@@ -12,6 +12,7 @@ from edgekit.measure.placements import Placements
 from edgekit.measure.results import BenchReport
 from edgekit.package.values import Package
 from edgekit.quantize.making import Quantized
+from edgekit.report.cache import CacheClearDocument, CacheListDocument, CacheWarmDocument
 from edgekit.runtime.checks import CheckReport
 
 SCHEMA_VERSION = 1
@@ -76,6 +77,9 @@ class QuantizeDocument(msgspec.Struct, frozen=True):
 
 DOCUMENTS: dict[str, Any] = {
     "bench": BenchReport | list[BenchReport],  # a list where several batches were asked for
+    "cache-clear": CacheClearDocument,
+    "cache-list": CacheListDocument,
+    "cache-warm": CacheWarmDocument,
     "check": CheckDocument,
     "doctor": Report,
     "export": ExportDocument,
@@ -83,14 +87,14 @@ DOCUMENTS: dict[str, Any] = {
     "models": ModelsDocument,
     "quantize": QuantizeDocument,
 }
-"""What each command prints."""
+"""What each command prints; a command of a group goes by both names."""
 
 
 def schema(command: str) -> str:
     """Write the JSON Schema of what a command prints, as `docs/schemas` holds it."""
     made = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"edgekit {command} --json",
+        "title": f"edgekit {command.replace('-', ' ')} --json",
         **msgspec.json.schema(DOCUMENTS[command]),
     }
     return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"

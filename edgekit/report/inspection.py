@@ -78,6 +78,11 @@ def _print_measured(console: Console, found: Inspection) -> None:
                 Column("", [shown(row.label) for row in rows], left=True),
                 Column("sizes", [shown(in_words(row.sizes)) for row in rows], left=True),
                 Column("threads", [str(row.threads) for row in rows]),
+                *(
+                    [Column("arrays", [f"on the {row.arrays}" for row in rows], left=True)]
+                    if any(row.arrays != "host" for row in rows)
+                    else []
+                ),
                 Column("p50 ms", [digits(row.p50_ms) for row in rows]),
                 Column(
                     "speedup",

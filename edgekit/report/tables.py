@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from rich.text import Text
 from edgekit.report.text import printable
 
 _GAP = 2
+_TAG = re.compile(r"(\\*\[[a-z#/@][^\[]*?\])")
+"""What rich takes for a tag, with the backslashes in front of it."""
 
 
 class Column(NamedTuple):
@@ -24,7 +27,12 @@ class Column(NamedTuple):
 
 def shown(text: str) -> str:
     """Make a name fit for rich's markup: nothing in it is read as markup or steers the terminal."""
-    return escape(printable(text).replace("\n", "\\n").replace("\t", "\\t"))
+    clean = printable(text).replace("\n", "\\n").replace("\t", "\\t")
+    return "".join(
+        # rich also takes the backslash from a bracket that begins no tag, and doesn't escape it.
+        escape(part) if _TAG.fullmatch(part) else part.replace("\\[", "\\\\[")
+        for part in _TAG.split(clean)
+    )
 
 
 def print_table(console: Console, columns: Sequence[Column]) -> None:

@@ -19,7 +19,7 @@ from edgekit.package.cases import open_cases
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
 from edgekit.providers.info import Occasion, ProviderInfo
-from edgekit.runtime import placement
+from edgekit.runtime import placement, recording
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
 from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec, dim_sizes, dynamic_dims
@@ -122,7 +122,9 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         return _open_onnx(path, variant, way, why)
     package = _read(path)
     chosen, reason = choose(package, variant)
-    unfit = provider.refuses(chosen.facts)
+    unfit = provider.refuses(chosen.facts) or recording.unrecordable(
+        way.session, chosen.facts.operators
+    )
     if unfit:
         raise ProviderUnfit(provider=provider.name, variant=chosen.name, reason=unfit)
     if way.verify:

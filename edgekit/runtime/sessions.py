@@ -11,7 +11,7 @@ from typing import Any
 import onnxruntime as ort
 
 from edgekit import providers
-from edgekit.errors import CorruptPackage, ModelFileError, ProviderUnavailable
+from edgekit.errors import CorruptPackage, ModelFileError, ProviderUnavailable, ProviderUnfit
 from edgekit.installed import conflict
 from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
@@ -22,6 +22,8 @@ from edgekit.terms import DType, members
 log = logging.getLogger("edgekit")
 
 _ONLY_ERRORS = 3
+_NO_RECORDING = "graph capture feature"
+"""What ONNX Runtime says where nodes elsewhere, or copies, keep a graph from being recorded."""
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _DTYPES = {
     f"tensor({onnx})": dtype
@@ -57,6 +59,7 @@ def open_session(
 
     Raises:
         ProviderUnavailable: the asked provider isn't there, or the session doesn't run on it.
+        ProviderUnfit: its kernels are to be recorded and can't be.
         ModelFileError: ONNX Runtime refuses the file.
         CorruptPackage: a large file changed while it was loaded.
     """
@@ -89,6 +92,13 @@ def open_session(
             enable_fallback=False,
         )
     except Exception as error:  # onnxruntime's exceptions share no base class but this one
+        if _NO_RECORDING in str(error):
+            raise ProviderUnfit(
+                provider=provider.name,
+                variant=model.path.name,
+                reason=f"its kernels cannot be recorded ({_one_line(error)}); leave out the option "
+                "that asks for CUDA graphs",
+            ) from error
         _refuse_unusable(provider, _one_line(error))
         if provider.ort_name in str(error):
             raise _unavailable(provider, _one_line(error)) from error

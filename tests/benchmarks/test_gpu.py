@@ -55,7 +55,8 @@ class Ran(msgspec.Struct):
 
 def run_tiny(folder: Path, *more: str) -> int:
     """Go through the steps on the processor, as briefly as that can be."""
-    brief = "--provider cpu --models tiny --batch 1 --turn-s 0.005 --starts 2 --rounds 1".split()
+    brief = ["--provider", "cpu", "--models", "tiny", "--batch", "1", "--turn-s", "0.005"]
+    brief += ["--starts", "2", "--rounds", "1"]
     output, packages = str(folder / "gpu.json"), str(folder / "packages")
     return gpu.main([*brief, "--output", output, "--packages", packages, *more])
 
@@ -119,7 +120,7 @@ def test_run_keeps_the_conditions_of_every_row(ran: Ran) -> None:
     unit = ran.finished.units[TINY]
     assert unit.conditions.versions == HERE.versions
     assert unit.conditions.gpu == HERE.gpu
-    assert set(unit.conditions.files) == {"fp32.onnx", "fp16.onnx"}
+    assert set(unit.conditions.files) == {"tiny/fp32.onnx", "tiny/fp16.onnx"}
     assert unit.asked["fp16 · cpu"].precision == "fp16"
     assert unit.bench is not None
     assert unit.bench.machine.versions == HERE.versions

@@ -157,10 +157,18 @@ def test_a_name_that_is_no_text_is_refused(command: str, here: Here, capsys: Cap
 def test_every_command_takes_debug_and_those_with_facts_json() -> None:
     import click
 
-    context = click.Context(cli)
-    for name in cli.list_commands(context):
-        options = {o for p in cli.get_command(context, name).params for o in p.opts}
-        assert {"--debug", "--json"} <= options, name
+    def hold(group: click.Group) -> None:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                hold(command)
+                continue
+            assert command is not None
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert {"--debug", "--json"} <= options, name
+
+    hold(cli)
 
 
 def piped(edgekit: Any, *arguments: Any, reads: int, **given: Any) -> tuple[int, str, str]:

@@ -149,6 +149,7 @@ def test_surroundings_are_this_machines(installed: Callable[[dict[str, str]], No
 def test_surroundings_name_every_gpu_with_its_capability(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     root, programs = tmp_path / "root", tmp_path / "bin"
     (root / "dev").mkdir(parents=True)
     (root / "dev/nvidiactl").touch()

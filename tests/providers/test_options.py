@@ -6,7 +6,7 @@ from typing import Any
 
 import onnxruntime as ort
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgekit import machine, providers
@@ -112,6 +112,7 @@ def values_of(option: providers.Option) -> st.SearchStrategy[str]:
     return st.from_regex(option.pattern, fullmatch=True)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # what a busy machine is
 @given(data=st.data(), key=st.sampled_from(sorted(SESSION_OPTIONS)))
 def test_every_allowed_value_is_passed_on_as_it_is(data: st.DataObject, key: str) -> None:
     value = data.draw(values_of(SESSION_OPTIONS[key]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -20,12 +21,23 @@ def test_the_schema_that_is_kept_is_that_of_the_struct(command: str) -> None:
     assert kept == schema(command), "run: make schemas"
 
 
+def commands(group: click.Group, *above: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield every command under its document's name; those of a group go by both names."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+        else:
+            yield "-".join([*above, name]), command
+
+
 def test_there_is_a_schema_for_every_command_with_json() -> None:
-    context = click.Context(cli)
     with_json = {
         name
-        for name in cli.list_commands(context)
-        if any("--json" in option.opts for option in cli.get_command(context, name).params)
+        for name, command in commands(cli)
+        if any("--json" in option.opts for option in command.params)
     }
     assert with_json == set(DOCUMENTS) == {path.stem for path in SCHEMAS.glob("*.json")}
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
+from rich.text import Text
 
 from edgekit.report.tables import Column, print_table, shown
 
@@ -71,6 +72,11 @@ def test_names_are_shown_as_they_are(name: str) -> None:
     text = "\n".join(lines)
     visible = "".join(letter for letter in name if letter.isprintable())
     assert all(letter in text for letter in visible)
+
+
+@given(st.text("\\[]/ab#", max_size=12))
+def test_a_name_comes_out_of_markup_as_it_went_in(name: str) -> None:
+    assert Text.from_markup(shown(name)).plain == name
 
 
 def test_markup_and_emoji_in_names_are_not_read() -> None:

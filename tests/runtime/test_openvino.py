@@ -11,6 +11,7 @@ import pytest
 
 import edgekit
 from edgekit.errors import BadValue, NodesElsewhere, NotFound, ProviderUnavailable, UnknownName
+from edgekit.runtime import Model
 
 PRECISION = "INFERENCE_PRECISION_HINT"
 
@@ -19,7 +20,7 @@ class WriteOnnx(Protocol):
     def __call__(self, graph: str, name: str = "net") -> Path: ...
 
 
-def load(path: Path, library: Path, **options: Any) -> edgekit.runtime.Model:  # type: ignore[name-defined]
+def load(path: Path, library: Path, **options: Any) -> Model:
     return edgekit.load(path, provider="openvino", provider_library=library, **options)
 
 
