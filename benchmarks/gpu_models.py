@@ -11,6 +11,7 @@ from edgekit.errors import EdgekitError
 from edgekit.measure.keeping import file_hashes
 from edgekit.measure.subjects import Subject, open_subject
 from edgekit.quantize import quantize
+from edgekit.workers import WorkerFault
 from exporters import export_target
 
 NETWORKS = Path(__file__).with_name("gpu_networks.py")
@@ -53,6 +54,12 @@ class Prepared(msgspec.Struct, frozen=True):
         return self.subject.path
 
 
+def reason_of(error: Exception) -> str:
+    """Say why in one line: an error's sentence, or the last line of a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if isinstance(error, WorkerFault) else " ".join(lines)) if lines else "failed"
+
+
 def known() -> dict[str, Original]:
     """List all models that there are."""
     return {**MODELS, **SMOKE}
@@ -80,6 +87,6 @@ def prepare(name: str, folder: Path) -> Prepared:
     if FP16 not in (variant.name for variant in open_subject(path).variants):
         try:
             quantize(path, scheme="fp16", name=FP16)
-        except EdgekitError as error:
-            no_fp16 = " ".join(str(error).split())
+        except (EdgekitError, WorkerFault) as error:
+            no_fp16 = reason_of(error)
     return Prepared(name, target, open_subject(path), no_fp16)

@@ -7,7 +7,7 @@ import sys
 import msgspec
 
 from benchmarks import gpu_timing
-from benchmarks.gpu_models import Prepared, files_of, prepare
+from benchmarks.gpu_models import Prepared, files_of, prepare, reason_of
 from benchmarks.gpu_settings import Settings
 from benchmarks.gpu_values import (
     Conditions,
@@ -36,6 +36,7 @@ from edgekit.measure.plan import Candidate
 from edgekit.measure.results import LeftOut
 from edgekit.report.figures import count
 from edgekit.terms import Memory
+from edgekit.workers import WorkerFault
 
 _TENSORRT = named("tensorrt-fp16")
 
@@ -133,17 +134,9 @@ class Run:
         self._tell(f"{key(unit.model, unit.batch, unit.arrays)}: starting {row}")
         found = self._candidate(way, prepared, unit.arrays)
         if isinstance(found, Candidate):
-            how = how_of(way, self._settings.provider, unit.arrays)
             told = unit.asked | {row: asked(way, found)}
             unit = msgspec.structs.replace(unit, asked=told)
-            counted = way.side == "variant" and not way.options
-            feed, _ = gpu_timing.feed_of(prepared, unit.batch)
-            started = gpu_timing.try_out(
-                found,
-                feed,
-                limit_s=self._settings.row_limit_s,
-                provider=how.provider if counted else None,
-            )
+            started = self._started(way, found, prepared, unit)
             if isinstance(started, FirstStart):
                 return msgspec.structs.replace(unit, tried=unit.tried | {row: started})
             found = started
@@ -153,6 +146,22 @@ class Run:
             others = [label(named(name), self._settings.provider) for name in unit.ways]
             gone = dict.fromkeys(others, f"the original can't be timed here: {found.reason}")
         return msgspec.structs.replace(unit, left_out=unit.left_out | gone)
+
+    def _started(
+        self, way: Way, one: Candidate, prepared: Prepared, unit: Unit
+    ) -> FirstStart | LeftOut:
+        how = how_of(way, self._settings.provider, unit.arrays)
+        counted = way.side == "variant" and not way.options
+        try:
+            feed, _ = gpu_timing.feed_of(prepared, unit.batch)
+        except EdgekitError as error:
+            return LeftOut(one.label, reason_of(error))
+        return gpu_timing.try_out(
+            one,
+            feed,
+            limit_s=self._settings.row_limit_s,
+            provider=how.provider if counted else None,
+        )
 
     def _timed(self, unit: Unit, ways: list[Way], prepared: Prepared) -> Unit:
         """Time one part more of a unit's rows."""
@@ -179,7 +188,7 @@ class Run:
         try:
             part = gpu_timing.time_part(unit, rows, prepared, plan, with_quality=with_quality)
         except EdgekitError as error:
-            reason = gpu_timing.reason_of(error)
+            reason = reason_of(error)
             return msgspec.structs.replace(
                 unit, left_out=gone | {row.label: reason for row in rows}, bench=None
             )
@@ -226,8 +235,8 @@ class Run:
         problems.pop(model, None)
         try:
             self._prepared[model] = prepare(model, self._settings.packages)
-        except EdgekitError as error:
-            problems[model] = gpu_timing.reason_of(error)
+        except (EdgekitError, WorkerFault) as error:
+            problems[model] = reason_of(error)
             self._tell(f"  left out: {problems[model]}")
         self._keep(msgspec.structs.replace(self.results, problems=problems))
         return self._prepared.get(model)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.gpu_models import Prepared
+from benchmarks.gpu_models import Prepared, reason_of
 from benchmarks.gpu_values import EngineStarts, FirstStart, Unit
 from edgekit import machine, providers
 from edgekit.errors import EdgekitError
@@ -146,12 +146,6 @@ def start_twice(
         files=len(kept),
         size_bytes=size,
     )
-
-
-def reason_of(error: Exception) -> str:
-    """Say why in one line: an error's sentence, or the last line of a traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if isinstance(error, WorkerFault) else " ".join(lines)) if lines else "failed"
 
 
 def _start(

@@ -16,10 +16,9 @@ from edgekit.workers import Call, Worker
 def profiled(call: Call, feed: Feed, provider: ProviderInfo) -> Call | None:
     """Write the call that also runs a variant once under a profile, and tells of copies.
 
-    None where there is nothing to count: in the processor's memory a provider copies nothing, and
-    one that compiles a model would do so again for this.
+    None where there is nothing to count: in the processor's memory a provider copies nothing.
     """
-    if not provider.device or provider.builds:
+    if not provider.device:
         return None
     asked = {**call.arguments, "arrays": "host", "profiled": dict(feed)}
     return msgspec.structs.replace(call, arguments=asked)

@@ -41,6 +41,7 @@ def open_compiled(
     label: str,
     external: Mapping[str, Verified] | None = None,
     library: str | None = None,
+    profile: Path | None = None,
 ) -> tuple[ort.InferenceSession, Prepared]:
     """Make a session of what was compiled before, or compile it now, once for all processes.
 
@@ -52,6 +53,7 @@ def open_compiled(
         label: what the model is, in messages: "cnn · fp32".
         external: the files beside the model that hold its weights.
         library: a plug-in provider's library, where the user named one.
+        profile: begin a profile in a file whose name starts with this.
 
     Returns:
         The session, and the private folder that it may still read and write: whoever closes the
@@ -67,7 +69,9 @@ def open_compiled(
         here = msgspec.structs.replace(
             told, folder=str(folder), context=str(folder / CONTEXT_FILE) if context else None
         )
-        return open_session(model, choice, external=external, library=library, occasion=here)
+        return open_session(
+            model, choice, external=external, library=library, occasion=here, profile=profile
+        )
 
     def build(folder: Path) -> None:
         try:
@@ -87,7 +91,7 @@ def open_compiled(
     try:
         if not made:
             found = kept.folder / CONTEXT_FILE
-            session = _from_context(found, choice, library) if found.is_file() else None
+            session = _from_context(found, choice, library, profile) if found.is_file() else None
             made.append(session or opened(kept.folder, occasion, context=False))
     except BaseException:
         kept.close()
@@ -96,13 +100,13 @@ def open_compiled(
 
 
 def _from_context(
-    found: Path, choice: SessionChoice, library: str | None
+    found: Path, choice: SessionChoice, library: str | None, profile: Path | None
 ) -> ort.InferenceSession | None:
     """Open an EP context model; None, with a warning, where ONNX Runtime refuses it."""
     status = found.stat()
     stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
     try:
-        return open_session(Verified(found, None, stamp), choice, library=library)
+        return open_session(Verified(found, None, stamp), choice, library=library, profile=profile)
     except EdgekitError as error:
         log.warning("what was compiled before can't be opened, so it is compiled again: %s", error)
         return None

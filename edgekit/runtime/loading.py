@@ -88,12 +88,15 @@ def open_model(
     verify: bool = False,
     strict: bool = False,
     library: str | None = None,
+    profile: Path | None = None,
 ) -> Model:
     """Open a package's variant, or a plain .onnx file, under the given session options.
 
+    With `profile` ONNX Runtime begins a profile in a file whose name starts with that.
+
     Raises what `load` raises.
     """
-    way = _Way(session, library, verify, strict)
+    way = _Way(session, library, verify, strict, profile)
     if way.session.provider != providers.BEST:
         return _open(path, variant, way, "")
     from edgekit.providers import choosing
@@ -113,6 +116,7 @@ class _Way(msgspec.Struct, frozen=True):
     library: str | None
     verify: bool
     strict: bool
+    profile: Path | None
 
 
 def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
@@ -149,9 +153,12 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
             label=f"{package.name} · {chosen.name}",
             external=files,
             library=way.library,
+            profile=way.profile,
         )
     else:
-        opened = open_session(model, way.session, external=files, library=way.library)
+        opened = open_session(
+            model, way.session, external=files, library=way.library, profile=way.profile
+        )
     _check_agreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
@@ -248,8 +255,9 @@ def _opened(
                 occasion=Occasion(),
                 label=path.stem,
                 library=way.library,
+                profile=way.profile,
             )
-    return open_session(file, way.session, library=way.library), None
+    return open_session(file, way.session, library=way.library, profile=way.profile), None
 
 
 def _facts(

@@ -213,6 +213,16 @@ class Model:
         """Return what a call returned as a dict by name, whether it has one output or many."""
         return {self._output_names[0]: answer} if self._one_output else answer
 
+    def end_profile(self) -> Path:
+        """End the profile that was begun when it was opened, and return its file.
+
+        Raises:
+            ModelClosed: `close` was called before.
+        """
+        if self._session is None:
+            raise ModelClosed(package=self.name)
+        return Path(self._session.end_profiling())
+
     def close(self) -> None:
         """Let go of the session. Calls that are running end well; later ones raise ModelClosed.
 

@@ -141,6 +141,15 @@ def test_run_does_nothing_again_that_is_done(
     assert "not measured · tiny" in printed
 
 
+def test_batch_that_a_model_does_not_take_leaves_its_rows_out(ran: Ran, tmp_path: Path) -> None:
+    packages = ["--packages", str(ran.folder / "packages")]
+    assert run_tiny(tmp_path, "--only", "fp32", "--batch", "65", *packages) == 0
+    unit = read(tmp_path / "gpu.json").units[key("tiny", 65, "host")]
+    assert unit.bench is None
+    assert "batch:1..64" in unit.left_out["PyTorch eager fp32"]
+    assert "the original can't be timed here" in unit.left_out["fp32 · cpu"]
+
+
 def test_run_begins_nothing_when_its_time_is_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
