@@ -13,16 +13,17 @@ import onnxruntime as ort
 
 from edgekit import machine as machines
 from edgekit import providers
-from edgekit.errors import CorruptPackage, ModelFileError, NotFound, ProviderUnfit, UnknownName
+from edgekit.errors import ModelFileError, NotFound, ProviderUnfit, UnknownName
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
 from edgekit.providers.info import Occasion, ProviderInfo
 from edgekit.runtime import placement, recording
+from edgekit.runtime.agreement import refuse_disagreement
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
-from edgekit.tensors import Dim, RunFacts, Signature, TensorSpec, dim_sizes, dynamic_dims
+from edgekit.tensors import RunFacts, dim_sizes, dynamic_dims
 from edgekit.terms import Idle
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         opened = open_session(
             model, way.session, external=files, library=way.library, profile=way.profile
         )
-    _check_agreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
+    refuse_disagreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
         graph.signature,
@@ -291,36 +292,3 @@ def _facts(
 
 def _choice(variant: str, session: SessionChoice, reason: str, why: str) -> Choice:
     return Choice(variant, session, f"{reason}; {why}" if why else reason)
-
-
-def _check_agreement(path: Path, ours: Signature, files: Signature) -> None:
-    """Refuse a manifest whose inputs and outputs are not those of the file it lists.
-
-    The manifest may narrow what the file takes to one size; it may not promise a size that the file
-    doesn't take. What comes out follows from what goes in, so there only two sizes can disagree.
-    """
-    for part, told, found in (
-        ("inputs", ours.inputs, files.inputs),
-        ("outputs", ours.outputs, files.outputs),
-    ):
-        loose = part == "outputs"
-        if len(told) != len(found) or not all(
-            _agree(*pair, loose=loose) for pair in zip(told, found, strict=True)
-        ):
-            raise CorruptPackage(
-                path=str(path),
-                problem=f"its manifest gives the {part} {_listed(told)} and its model has "
-                f"{_listed(found)}",
-            )
-
-
-def _agree(told: TensorSpec, found: TensorSpec, *, loose: bool) -> bool:
-    named = (told.name, told.dtype, len(told.shape)) == (found.name, found.dtype, len(found.shape))
-    return named and all(
-        isinstance(theirs, Dim) or ours == theirs or (loose and isinstance(ours, Dim))
-        for ours, theirs in zip(told.shape, found.shape, strict=True)
-    )
-
-
-def _listed(specs: tuple[TensorSpec, ...]) -> str:
-    return f"({'; '.join(map(str, specs))})"
