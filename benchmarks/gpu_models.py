@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -18,25 +17,18 @@ NETWORKS = Path(__file__).with_name("gpu_networks.py")
 FP16 = "fp16"
 
 
-class Original(NamedTuple):
-    """What makes a model: a TARGET, and what it is beside its name."""
-
-    target: str
-    says: str
-
-
-MODELS: dict[str, Original] = {
-    "cnn": Original("cnn", "the reference CNN"),
-    "rnn": Original("rnn", "the reference RNN"),
-    "attention": Original("attention", "the reference network with attention"),
-    "transformer": Original("transformer", "the reference transformer"),
-    "timm:resnet50": Original("timm:resnet50", "ResNet-50, 224×224"),
-    "timm:vit_small_patch16_224": Original("timm:vit_small_patch16_224", "ViT-S/16, 224×224"),
-    "encoder": Original(f"{NETWORKS}:encoder", "torch.nn.TransformerEncoder, 12 × 768 × 12"),
+MODELS: dict[str, str] = {
+    "cnn": "cnn",
+    "rnn": "rnn",
+    "attention": "attention",
+    "transformer": "transformer",
+    "timm:resnet50": "timm:resnet50",
+    "timm:vit_small_patch16_224": "timm:vit_small_patch16_224",
+    "encoder": f"{NETWORKS}:encoder",
 }
-"""By the name that `--models` takes."""
+"""The TARGETs of all models, by the name that `--models` takes."""
 
-SMOKE: dict[str, Original] = {"tiny": Original(f"{NETWORKS}:tiny", "two linear layers")}
+SMOKE: dict[str, str] = {"tiny": f"{NETWORKS}:tiny"}
 """Not worth a figure: it goes through all steps in seconds."""
 
 
@@ -60,8 +52,8 @@ def reason_of(error: Exception) -> str:
     return (lines[-1] if isinstance(error, WorkerFault) else " ".join(lines)) if lines else "failed"
 
 
-def known() -> dict[str, Original]:
-    """List all models that there are."""
+def known() -> dict[str, str]:
+    """List all TARGETs that there are."""
     return {**MODELS, **SMOKE}
 
 
@@ -78,7 +70,7 @@ def prepare(name: str, folder: Path) -> Prepared:
     Raises:
         EdgekitError: it can't be exported here.
     """
-    target = known()[name].target
+    target = known()[name]
     path = folder / f"{name.replace(':', '-')}.edgekit"
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():

@@ -50,7 +50,7 @@ def encoder(
     words: int = 30522,
     seed: int = 0,
 ) -> Exportable:
-    """Make the encoder with random weights, for 1 to 64 sequences of `length` tokens."""
+    """Make the encoder with random weights, for 1 to 32 sequences of `length` tokens."""
     with seeded(seed):
         module = Encoder(layers=layers, width=width, heads=heads, length=length, words=words)
         example = torch.randint(words, (2, length))
@@ -58,7 +58,7 @@ def encoder(
         module.eval(),
         (example,),
         output_names=["states"],
-        dynamic={"tokens": ("batch:1..64", None)},
+        dynamic={"tokens": ("batch:1..32", None)},
         values={"tokens": (0, words - 1)},
         name="encoder",
     )

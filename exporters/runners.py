@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -15,6 +15,7 @@ from edgekit.tensors import Array, Feed, RunFacts, Signature
 from exporters import sources
 from exporters.arrays import to_numpy, to_torch
 from exporters.beside import Beside
+from exporters.halved import Halved
 from exporters.original import Original
 from exporters.preprocessing import with_preprocessing
 from exporters.requests import TargetRequest
@@ -126,15 +127,18 @@ def open_eager(
     threads: int,
     *,
     beside: Beside = Beside(),  # noqa: B008 (frozen)
+    precision: Literal["fp16"] | None = None,
 ) -> OriginalRunner:
     """Make the original again and hold it ready to run as it is, in the place that `beside` says.
+
+    With `precision` it computes in that, and takes and gives what it did.
 
     Raises:
         OriginalUnavailable: what the TARGET makes now has other weights than were exported, or it
             doesn't fit on the device.
         Whatever `exporters.sources.build` raises.
     """
-    original = _original(request, weights_sha256, threads, beside)
+    original = _original(request, weights_sha256, threads, beside, precision)
     return _runner(original, original.module, signature, "pytorch eager", threads, beside)
 
 
@@ -145,8 +149,10 @@ def open_compiled(
     threads: int,
     *,
     beside: Beside = Beside(),  # noqa: B008 (frozen)
+    precision: Literal["fp16"] | None = None,
+    mode: str | None = None,
 ) -> OriginalRunner:
-    """Make the original again and hold it ready to run through `torch.compile`.
+    """Make the original again and hold it ready to run through `torch.compile`, in a mode of its.
 
     Raises:
         OriginalUnavailable: there is no C++ compiler, or what `open_eager` raises it for.
@@ -158,13 +164,18 @@ def open_compiled(
             reason="torch.compile needs a C++ compiler at run time and there is none here: "
             f"{compiler} is not on the PATH ($CXX may name another)"
         )
-    original = _original(request, weights_sha256, threads, beside)
-    compiled = torch.compile(original.module)
-    return _runner(original, compiled, signature, "torch.compile", threads, beside)
+    original = _original(request, weights_sha256, threads, beside, precision)
+    compiled = torch.compile(original.module, mode=mode)
+    how = f"torch.compile {mode}" if mode else "torch.compile"
+    return _runner(original, compiled, signature, how, threads, beside)
 
 
 def _original(
-    request: TargetRequest, weights_sha256: str, threads: int, beside: Beside
+    request: TargetRequest,
+    weights_sha256: str,
+    threads: int,
+    beside: Beside,
+    precision: Literal["fp16"] | None,
 ) -> Original:
     torch.set_num_threads(threads)
     if beside.device:
@@ -182,6 +193,8 @@ def _original(
         )
     if request.with_preprocessing:
         original = Original(with_preprocessing(exportable))
+    if precision is not None:
+        original.module = Halved(original.module)
     if beside.device:
         try:
             original.module.to(beside.device)

@@ -176,7 +176,9 @@ def _compare(
             return stack.enter_context(Worker(f"{path.name}/{name}", wall_s=wall_s))
 
         ours, theirs = start(variant.name), start(variant.parent or PORTABLE)
-        found = ours.open(variant_call(model, PORTABLE, how)).signature
+        careful = how.provider.careful(how.session, variant.precision)
+        asked = msgspec.structs.replace(how, session=careful)
+        found = ours.open(variant_call(model, PORTABLE, asked)).signature
         refuse_signature(model, found, graph.signature)
         theirs.open(variant_call(path, variant.parent or PORTABLE, how))
         measured = ours

@@ -7,6 +7,7 @@ hyphens for underscores.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 from pathlib import Path
 
@@ -46,10 +47,15 @@ _SHARED = frozenset(
 
 def names() -> list[str]:
     """List the providers that edgekit knows, whether or not they can be used here."""
+    return list(_names())
+
+
+@functools.cache  # every load asks a few times
+def _names() -> tuple[str, ...]:
     import pkgutil
 
     found = {module.name for module in pkgutil.iter_modules(__path__)} - _SHARED
-    return sorted(name.replace("_", "-") for name in found)
+    return tuple(sorted(name.replace("_", "-") for name in found))
 
 
 def find(name: str, *, library: str | None = None) -> ProviderInfo:

@@ -18,6 +18,17 @@ def _computes(choice: SessionChoice, precision: str) -> str:
     return f"{precision}, mostly by way of fp32" if precision in _SHORT else precision
 
 
+def _precautions(precision: str) -> dict[str, str]:
+    """Leave out a fusion that takes the process down as it loads an fp16 model.
+
+    Measured on 1.31.1 and 1.32.0: a Transpose in front of a MatMul, both float16, is a
+    segmentation fault at the highest graph level.
+    """
+    if precision != "fp16":
+        return {}
+    return {"optimization.disable_specified_optimizers": "MatmulTransposeFusion"}
+
+
 PROVIDER = ProviderInfo(
     name="cpu",
     ort_name="CPUExecutionProvider",
@@ -29,4 +40,5 @@ PROVIDER = ProviderInfo(
     diagnosed=built_in.diagnose,
     translated=options.translate,
     computes=_computes,
+    precautions=_precautions,
 )

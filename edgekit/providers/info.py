@@ -142,6 +142,12 @@ def takes_everything(facts: GraphFacts) -> str:
     return ""
 
 
+def no_precautions(precision: str) -> dict[str, str]:
+    """Need no session option to run any precision."""
+    del precision
+    return {}
+
+
 def nothing_unmet(choice: SessionChoice, capabilities: Mapping[str, str]) -> str:
     """Take any choice, whatever the device says of itself."""
     del choice, capabilities
@@ -178,6 +184,7 @@ class ProviderInfo:
         diagnosed: tell whether it can be used here; see `diagnose`.
         translated: say a choice in ONNX Runtime's words; see `translate`.
         computes: say which precision a choice makes it compute in, given the model's own.
+        precautions: the session options without which a precision isn't run safely.
         refuses: say why a model must not be run on it, empty where it may.
         unmet: of a plug-in, say why a choice can't be had on a device, given what that says of
             itself (an `OrtEpDevice`'s metadata); empty where it can.
@@ -201,6 +208,7 @@ class ProviderInfo:
     builds: bool = False
     plugin: Plugin | None = None
     computes: Callable[[SessionChoice, str], str] = as_stored
+    precautions: Callable[[str], dict[str, str]] = no_precautions
     refuses: Callable[[GraphFacts], str] = takes_everything
     unmet: Callable[[SessionChoice, Mapping[str, str]], str] = nothing_unmet
     environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
@@ -208,6 +216,11 @@ class ProviderInfo:
     def diagnose(self) -> Diagnosis:
         """Tell whether the provider can be used here, and if not, why and what to do."""
         return self.diagnosed(self)
+
+    def careful(self, choice: SessionChoice, precision: str) -> SessionChoice:
+        """Add the precautions that a model's precision needs; what was asked for stands."""
+        options = {**self.precautions(precision), **choice.session_options}
+        return msgspec.structs.replace(choice, session_options=options)
 
     def translate(self, choice: SessionChoice, occasion: Occasion | None = None) -> OrtSettings:
         """Say a choice in ONNX Runtime's words, for a model of which `occasion` tells.

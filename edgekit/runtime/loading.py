@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,10 @@ from edgekit import machine as machines
 from edgekit import providers
 from edgekit.errors import ModelFileError, NotFound, ProviderUnfit, UnknownName
 from edgekit.package import reading
-from edgekit.package.cases import open_cases
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
 from edgekit.providers.info import Occasion, ProviderInfo
-from edgekit.runtime import placement, recording
+from edgekit.runtime import placement, recordable
 from edgekit.runtime.agreement import refuse_disagreement
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
@@ -28,8 +26,6 @@ from edgekit.terms import Idle
 
 if TYPE_CHECKING:
     from edgekit.package.building import Prepared
-
-log = logging.getLogger("edgekit")
 
 
 def load(
@@ -127,11 +123,12 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         return _open_onnx(path, variant, way, why)
     package = _read(path)
     chosen, reason = choose(package, variant)
-    unfit = provider.refuses(chosen.facts) or recording.unrecordable(
+    unfit = provider.refuses(chosen.facts) or recordable.unrecordable(
         way.session, chosen.facts.operators
     )
     if unfit:
         raise ProviderUnfit(provider=provider.name, variant=chosen.name, reason=unfit)
+    session = provider.careful(way.session, chosen.precision)
     if way.verify:
         for name, record in package.files.items():
             open_verified(path, name, record)
@@ -148,7 +145,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         hashes = {name: package.files[name].sha256 for name in reading.files_of(chosen)}
         opened, kept = compiling.open_compiled(
             model,
-            way.session,
+            session,
             sha256=compiling.model_sha256(hashes),
             occasion=Occasion(graph.signature, _sizes(path, package, graph)),
             label=f"{package.name} · {chosen.name}",
@@ -158,7 +155,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         )
     else:
         opened = open_session(
-            model, way.session, external=files, library=way.library, profile=way.profile
+            model, session, external=files, library=way.library, profile=way.profile
         )
     refuse_disagreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
     return Model(
@@ -179,6 +176,8 @@ def _sizes(path: Path, package: Package, graph: Graph) -> tuple[dict[str, int], 
     come."""
     if graph.reference is None or not dynamic_dims(graph.signature):
         return ()
+    from edgekit.package.cases import open_cases
+
     cases = open_cases(path, package, graph.reference).open()
     return tuple(dim_sizes(graph.signature, case.feed) for case in cases)
 
@@ -273,7 +272,9 @@ def _facts(
     if way.strict:
         placement.refuse_elsewhere(model, nodes, provider=provider.name)
     elif placement.elsewhere(nodes, provider.name):
-        log.warning(
+        import logging  # 4 ms, for which a model that is placed whole has no use
+
+        logging.getLogger("edgekit").warning(
             "of %s on %s not all nodes run there: %s",
             *(model, provider.name, placement.in_words(nodes)),
         )

@@ -173,6 +173,18 @@ def test_run_ends_with_the_reason_where_there_is_no_gpu(
     assert not output.exists()
 
 
+@pytest.mark.gpu
+def test_run_on_a_gpu_times_each_memory_apart(tmp_path: Path) -> None:
+    brief = ["--models", "tiny", "--batch", "1", "--turn-s", "0.005", "--starts", "2"]
+    brief += ["--rounds", "1", "--only", "fp32", "fp16-graphs", "--packages", str(tmp_path)]
+    assert gpu.main([*brief, "--output", str(tmp_path / "gpu.json")]) == 0
+    for arrays in ("device", "host"):
+        unit = read(tmp_path / "gpu.json").units[f"tiny · batch 1 · {arrays}"]
+        assert unit.bench is not None, unit.left_out
+        assert {m.facts.arrays for m in unit.bench.measurements} == {arrays}
+        assert unit.asked["fp32 · cuda"].environment["NVIDIA_TF32_OVERRIDE"] == "0"
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [

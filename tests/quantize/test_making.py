@@ -24,6 +24,7 @@ from edgekit.errors import (
     UnknownName,
 )
 from edgekit.measure.adopt import adopt
+from edgekit.measure.ways import How, variant_call
 from edgekit.package import commit, reading
 from edgekit.package.cases import content_sha256_of_all, encode
 from edgekit.package.locking import LOCK
@@ -31,6 +32,7 @@ from edgekit.package.values import CaseFile, Recipe
 from edgekit.quantize import quantize, scheme
 from edgekit.tensors import Case
 from edgekit.terms import Scheme, members
+from edgekit.workers import Worker
 
 onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
 
@@ -298,3 +300,24 @@ def test_every_scheme_has_a_file_that_describes_it(name: str) -> None:
     assert found.name == name
     assert found.summary
     assert found.where.endswith(".")
+
+
+def test_a_transpose_in_front_of_a_product_takes_no_process_down(tmp_path: Path) -> None:
+    # ONNX Runtime 1.31 and 1.32 die of fusing the two in fp16 on a CPU.
+    text = """<ir_version: 10, opset_import: ["": 20]>
+        g (float[batch,3,8] x) => (float[3,batch,4] y) {
+            t = Transpose<perm=[1,0,2]>(x) y = MatMul(t, w)
+        }"""
+    model = onnx.parser.parse_model(text)
+    weight = np.linspace(-1, 1, 32, dtype=np.float32).reshape(8, 4)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    onnx.save(model, tmp_path / "turned.onnx")
+    package = tmp_path / "turned.edgekit"
+    adopt(tmp_path / "turned.onnx", package)
+    assert quantize(package, scheme="fp16").kept == {}
+    with Worker("turned", wall_s=60) as worker:
+        worker.open(variant_call(package, "fp16", How()))
+        x = np.ones((2, 3, 8), np.float32)
+        np.testing.assert_allclose(
+            worker.run({"x": x}).outputs["y"], x.transpose(1, 0, 2) @ weight, atol=0.05
+        )
