@@ -82,7 +82,12 @@ def callables(found: list[Definition]) -> Iterator[tuple[Definition, ast.argumen
 
 
 def with_open_keywords(found: list[Definition]) -> list[str]:
-    return [one.where for one, arguments in callables(found) if arguments.kwarg]
+    return [
+        one.where
+        for one, arguments in callables(found)
+        # A module around another hands on whatever that one's author takes.
+        if arguments.kwarg and not (one.is_method and one.node.name == "forward")
+    ]
 
 
 def handed_on(tree: Path) -> set[str]:
