@@ -1,13 +1,14 @@
-"""The table of execution providers in docs/providers.md."""
+"""The tables of execution providers and of their options in docs/providers.md."""
 
 from __future__ import annotations
 
 from edgekit import providers
-from edgekit.providers import ProviderInfo
+from edgekit.providers import Option, ProviderInfo
 
 BEGINS = "<!-- table of providers: python docs/write_providers.py -->"
+OPTIONS_BEGIN = "<!-- tables of options: python docs/write_providers.py -->"
 ENDS = "<!-- end of the table -->"
-"""The lines of the document between which the table stands."""
+"""The lines of the document between which the tables stand."""
 
 _TITLES = ("name", "ONNX Runtime's name", "for", "comes with", "needs", "computes in", "tried")
 
@@ -19,17 +20,37 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def with_table(document: str) -> str:
-    """Return a document with the table between its two lines made anew.
+def option_tables() -> str:
+    """Write the options of every provider that has some, a table each."""
+    written = []
+    for name in providers.names():
+        options = providers.find(name).options
+        if options:
+            rows: list[tuple[str, ...]] = [("option", "values", "what it does"), ("---",) * 3]
+            rows += [_option_row(key, option) for key, option in options.items()]
+            lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+            written.append(f"**`{name}`**\n\n{lines}")
+    return "\n\n".join(written)
+
+
+def with_tables(document: str) -> str:
+    """Return a document with the tables between their lines made anew.
 
     Raises:
         ValueError: the document lacks one of the lines.
     """
-    before, begins, rest = document.partition(BEGINS)
-    _, ends, after = rest.partition(ENDS)
-    if not begins or not ends:
-        raise ValueError(f"the document has no lines {BEGINS} and {ENDS}")
-    return f"{before}{begins}\n\n{table()}\n\n{ends}{after}"
+    for begins, made in ((BEGINS, table()), (OPTIONS_BEGIN, option_tables())):
+        before, found, rest = document.partition(begins)
+        _, ends, after = rest.partition(ENDS)
+        if not found or not ends:
+            raise ValueError(f"the document has no lines {begins} and {ENDS}")
+        document = f"{before}{begins}\n\n{made}\n\n{ends}{after}"
+    return document
+
+
+def _option_row(name: str, option: Option) -> tuple[str, ...]:
+    default = "" if option.default is None else f". edgekit: `{option.default}`, since {option.why}"
+    return f"`{name}`", option.expected, f"{option.says}{default}"
 
 
 def _row(provider: ProviderInfo) -> tuple[str, ...]:

@@ -10,14 +10,21 @@ from edgekit import graphics, providers
 from edgekit.graphics import Gpu, Graphics
 from edgekit.providers import diagnosis, libraries
 from edgekit.providers.libraries import Missing
-from edgekit.report.providers import BEGINS, ENDS, table, with_table
+from edgekit.report.providers import (
+    BEGINS,
+    ENDS,
+    OPTIONS_BEGIN,
+    option_tables,
+    table,
+    with_tables,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "providers.md"
 
 
 def test_the_table_in_the_docs_is_that_of_the_code() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert with_table(text) == text, "run: python docs/write_providers.py"
+    assert with_tables(text) == text, "run: python docs/write_providers.py"
 
 
 def test_every_provider_has_a_row_with_its_names_and_precisions() -> None:
@@ -35,16 +42,29 @@ def test_every_provider_has_a_row_with_its_names_and_precisions() -> None:
 
 
 def test_a_table_is_made_anew_between_its_lines() -> None:
-    made = with_table(f"before\n{BEGINS}\nold\n{ENDS}\nafter\n")
+    document = f"before\n{BEGINS}\nold\n{ENDS}\nbetween\n{OPTIONS_BEGIN}\nold\n{ENDS}\nafter\n"
+    made = with_tables(document)
     assert made.startswith(f"before\n{BEGINS}\n\n| name |")
+    assert f"|\n\n{ENDS}\nbetween\n{OPTIONS_BEGIN}\n\n**`coreml`**" in made
     assert made.endswith(f"|\n\n{ENDS}\nafter\n")
     assert "old" not in made
 
 
-@pytest.mark.parametrize("document", ["", BEGINS, f"{ENDS} {BEGINS}"])
+def test_every_option_has_a_row_with_its_values_and_our_default() -> None:
+    written = option_tables()
+    for name in providers.names():
+        for key, option in providers.find(name).options.items():
+            (row,) = [line for line in written.splitlines() if line.startswith(f"| `{key}` | ")][:1]
+            assert row
+            assert option.says in written
+            if option.default is not None:
+                assert f"edgekit: `{option.default}`, since {option.why}" in written
+
+
+@pytest.mark.parametrize("document", ["", BEGINS, f"{ENDS} {BEGINS}", f"{BEGINS} {ENDS}"])
 def test_a_document_without_the_lines_is_refused(document: str) -> None:
     with pytest.raises(ValueError, match="has no lines"):
-        with_table(document)
+        with_tables(document)
 
 
 def test_the_docs_quote_what_is_really_said(monkeypatch: pytest.MonkeyPatch) -> None:
