@@ -7,6 +7,8 @@ says which.
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 
 from edgekit.package.values import SessionChoice
@@ -44,10 +46,20 @@ def _diagnose(provider: ProviderInfo) -> Diagnosis:
     )
 
 
-def _environment(choice: SessionChoice) -> dict[str, str]:
+TF32 = "NVIDIA_TF32_OVERRIDE"
+
+
+def environment(choice: SessionChoice) -> dict[str, str]:
     """Switch TF32 off: TensorRT's provider has no option for it, only this variable."""
     del choice
-    return {"NVIDIA_TF32_OVERRIDE": "0"}
+    return {TF32: "0"}
+
+
+def computes(choice: SessionChoice, precision: str) -> str:
+    """Say TF32 where the variable doesn't forbid it: an app's own process sets it, or doesn't."""
+    del choice
+    allowed = precision == "fp32" and os.environ.get(TF32) != "0"
+    return f"{precision}, products in TF32 where that is faster" if allowed else precision
 
 
 def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
@@ -101,5 +113,6 @@ PROVIDER = ProviderInfo(
     builds=True,
     diagnosed=_diagnose,
     translated=_translate,
-    environment=_environment,
+    computes=computes,
+    environment=environment,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from edgekit.package.values import SessionChoice
-from edgekit.providers import diagnosis, options, plugin, profiles
+from edgekit.providers import diagnosis, options, plugin, profiles, tensorrt
 from edgekit.providers.info import Diagnosis, Library, Occasion, OrtSettings, Plugin, ProviderInfo
 
 OPTIONS = {
@@ -41,12 +41,6 @@ def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion
     return msgspec.structs.replace(settings, providers=((ort_name, asked),))
 
 
-def _environment(choice: SessionChoice) -> dict[str, str]:
-    """Switch TF32 off, in it and in what it is compared with."""
-    del choice
-    return {"NVIDIA_TF32_OVERRIDE": "0"}
-
-
 PROVIDER = ProviderInfo(
     name="tensorrt-rtx",
     ort_name="NvTensorRTRTXExecutionProvider",
@@ -63,5 +57,6 @@ PROVIDER = ProviderInfo(
     plugin=Plugin("onnxruntime-ep-nv-tensorrt-rtx-cu13"),
     diagnosed=_diagnose,
     translated=_translate,
-    environment=_environment,
+    computes=tensorrt.computes,
+    environment=tensorrt.environment,
 )

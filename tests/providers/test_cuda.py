@@ -36,6 +36,18 @@ def test_both_sides_of_a_comparison_are_without_tf32(name: str) -> None:
     assert provider.environment(SessionChoice(provider=name)) == OFF
 
 
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt-rtx"])
+def test_tf32_is_said_where_only_the_processes_own_variable_decides(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider, choice = providers.find(name), SessionChoice(provider=name)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    assert provider.computes(choice, "fp32") == "fp32, products in TF32 where that is faster"
+    assert provider.computes(choice, "fp16") == "fp16"
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # as in every worker of a bench
+    assert provider.computes(choice, "fp32") == "fp32"
+
+
 def test_with_tf32_each_library_is_left_to_its_own_switch() -> None:
     assert CUDA.environment(choice(use_tf32="1")) == {}
 
