@@ -23,6 +23,9 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 NO_DEVICE = "there is no NVIDIA device"
 """Why there is no GPU on most machines."""
 
+_PATIENCE_S = 10.0
+"""How long nvidia-smi may take: a second or two where the driver has to be loaded first."""
+
 _WINDOWS_DRIVER = "System32/nvml.dll"
 
 
@@ -182,7 +185,7 @@ def _ask_nvidia_smi() -> tuple[list[Gpu], str]:
     """Ask the driver's own program; with it comes why it didn't answer."""
     query = "name,driver_version,memory.total,uuid"
     answer, said = _nvidia_smi(f"--query-gpu={query},compute_cap", "--format=csv,noheader,nounits")
-    if answer is None:  # drivers before 510 don't know compute_cap
+    if answer is None and "compute_cap" in said:  # which drivers before 510 don't know
         answer, said = _nvidia_smi(f"--query-gpu={query}", "--format=csv,noheader,nounits")
     rows = [row for line in (answer or "").splitlines() if len(row := line.split(", ")) >= 4]
     if not rows:
@@ -193,7 +196,7 @@ def _ask_nvidia_smi() -> tuple[list[Gpu], str]:
         Gpu(
             name=row[0].strip(),
             driver=row[1].strip(),
-            memory_mb=int(row[2]) if row[2].strip().isdigit() else 0,
+            memory_mb=int(row[2]) if row[2].strip().isdecimal() else 0,
             uuid=row[3].strip(),
             compute_capability=row[4].strip() if len(row) > 4 else "",
             cuda_version=cuda[1] if cuda else "",
@@ -212,9 +215,16 @@ def _nvidia_smi(*arguments: str) -> tuple[str | None, str]:
         return None, "there is no nvidia-smi to ask"
     try:
         done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=10, check=False
+            [program, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE_S,
+            check=False,
         )
-    except (OSError, subprocess.SubprocessError) as error:
+    except subprocess.TimeoutExpired:
+        return None, f"nvidia-smi does not answer within {_PATIENCE_S:g} s"
+    except OSError as error:
         return None, f"nvidia-smi does not answer: {error}"
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()

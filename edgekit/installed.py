@@ -62,24 +62,26 @@ class Owner(NamedTuple):
     metadata: Path
 
 
-def owners(package: str, *, beginning: str = "") -> list[Owner]:
+def owners(package: str, *, beginning: tuple[str, ...] = ("",)) -> list[Owner]:
     """Find the distributions whose list of files (RECORD) has files below an import package.
 
-    Only those whose name begins with `beginning` are asked, and only those of the first folder on
-    `sys.path` that has any are returned, by name: a later folder's are never imported.
+    Only those whose name begins with one of `beginning` are asked, and only those of the first
+    folder on `sys.path` that has any are returned, by name: a later folder's are never imported.
     """
     wanted = re.compile(rf"^{re.escape(package)}/".encode(), flags=re.MULTILINE)
     found: list[Owner] = []
+    where = ""
     for folder, name, version in _metadata():
-        if found and found[0].metadata.parent != Path(folder):
+        if found and folder != where:
             break
-        if _folder_name(name).startswith(_folder_name(beginning)):
+        if _folder_name(name).startswith(beginning):
             metadata = Path(folder, f"{name}-{version}.dist-info")
             try:
                 listed = wanted.search((metadata / "RECORD").read_bytes())
             except OSError:  # an .egg-info, or something that wasn't installed by a tool
                 continue
             if listed:
+                where = folder
                 found.append(Owner(_folder_name(name).replace("_", "-"), version, metadata))
     return found
 
@@ -101,9 +103,8 @@ def _runtimes(path: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, str]:
     for folder, name, version in _metadata():
         if (plain := _folder_name(name).replace("_", "-")) in RUNTIMES:
             places.setdefault(Path(folder), {})[plain] = version
-    for beginning in ("onnxruntime", "ort"):
-        for owner in owners("onnxruntime", beginning=beginning):
-            places.setdefault(owner.metadata.parent, {})[owner.name] = owner.version
+    for owner in owners("onnxruntime", beginning=("onnxruntime", "ort")):
+        places.setdefault(owner.metadata.parent, {})[owner.name] = owner.version
     # A later folder's is never imported.
     first = next((places[place] for place in map(Path, sys.path) if place in places), {})
     return {name: first[name] for name in sorted(first)}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import graphics, hardware
+from edgekit import hardware
 from edgekit.installed import RUNTIMES, distributions
 
 RECORDED = (
@@ -75,6 +75,8 @@ class Machine(msgspec.Struct, frozen=True):
 
 def describe(*, root: Path = Path("/")) -> Machine:
     """Read what machine this is. `root` is where `/proc`, `/sys` and `/dev` lie."""
+    from edgekit import graphics  # a model that is loaded asks for no GPU's name
+
     arch, system = hardware.platform_names()
     cpu, isa = hardware.cpu_and_isa(root, arch)
     gpus = graphics.glance(root=root)

@@ -20,16 +20,17 @@ PROJECT = Path(__file__).parents[1]
 PACKAGES = ("edgekit", "exporters")
 
 # Every room may import root files and itself; beyond that, only what stands here.
-_FACTS = ("package", "providers", "runtime", "measure")
+_FACTS = ("package", "compiled", "providers", "runtime", "measure")
 _WORK = ("graph", "data", *_FACTS)
 ROOMS: dict[str, tuple[str, ...]] = {
     "root": (),
     "package": (),
+    "compiled": ("package",),
     "graph": ("package",),
     "data": (),
     "providers": ("package",),
-    "runtime": ("package", "providers"),
-    "measure": ("package", "graph", "providers", "runtime"),
+    "runtime": ("package", "compiled", "providers"),
+    "measure": ("package", "compiled", "graph", "providers", "runtime"),
     "optimize": _WORK,
     "quantize": _WORK,
     "tune": (*_WORK, "optimize", "quantize"),
@@ -68,7 +69,7 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
     "click": {"cli": ALL},
     "rich": {"cli": ALL, "report": ALL},
     "platformdirs": {"root": LATE, "package": ALL, "runtime": ALL, "exporters": ALL},
-    "filelock": {"package": ALL, "runtime": ALL, "exporters": ALL},
+    "filelock": dict.fromkeys(("package", "compiled", "runtime", "exporters"), ALL),
     "pyarrow": {"data": ALL, "jobs": ALL},
     "tokenizers": {"generate": ALL},
     "model_signing": {"package": LATE},

@@ -133,11 +133,31 @@ def test_an_old_nvidia_smi_is_asked_again_without_what_it_does_not_know(
     root_of: MakeRoot, smi: Callable[[str], None]
 ) -> None:
     smi(
-        'case "$1" in *compute_cap*) echo not a valid field; exit 2;;\n'
+        'case "$1" in *compute_cap*) echo Field "compute_cap" is not a valid field; exit 2;;\n'
         "--query*) echo 'NVIDIA T4, 450.51, [N/A], GPU-c';; *) echo nothing;; esac"
     )
     (gpu,) = graphics.look(root=root_of()).gpus
     assert gpu == Gpu("NVIDIA T4", driver="450.51", uuid="GPU-c")
+
+
+@needs_sh
+def test_an_nvidia_smi_that_hangs_is_asked_once(
+    root_of: MakeRoot, smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(graphics, "_PATIENCE_S", 0.2)
+    smi(f"echo asked >> {tmp_path / 'log'}; exec sleep 60")
+    seen = graphics.look(root=root_of())
+    assert seen.none_because == "nvidia-smi does not answer within 0.2 s"
+    assert (tmp_path / "log").read_text() == "asked\n"
+
+
+@needs_sh
+@pytest.mark.parametrize("said", [r"\377\376, \200, x, y", r"A, 5, \302\262, u", ", , , , ,"])
+def test_an_nvidia_smi_that_prints_garbage_spoils_nothing(
+    said: str, root_of: MakeRoot, smi: Callable[[str], None]
+) -> None:
+    smi(f"printf '{said}\\n'")
+    assert all(gpu.memory_mb == 0 for gpu in graphics.look(root=root_of()).gpus)
 
 
 @needs_sh

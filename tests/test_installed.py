@@ -37,7 +37,7 @@ def test_owners_are_those_with_files_below_the_package(put: Put) -> None:
         ("other-thing", "2.0"),
         ("some-thing", "1.0"),
     ]
-    assert [owner.name for owner in owners("thing", beginning="some")] == ["some-thing"]
+    assert [owner.name for owner in owners("thing", beginning=("some",))] == ["some-thing"]
 
 
 def test_a_later_folders_package_is_never_imported(put: Put) -> None:

@@ -63,6 +63,7 @@ def session_options(function: F) -> F:
             "--provider-library",
             "library",
             type=click.Path(path_type=Path),
+            callback=lambda _ctx, _parameter, path: path and str(path.expanduser().absolute()),
             metavar="FILE",
             help="The library of a plug-in provider; --provider is the name that it registers.",
         ),

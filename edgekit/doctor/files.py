@@ -29,7 +29,11 @@ def changed(owner: Owner, package: str) -> Changed:
     """
     looked_at, differing = 0, []
     listed = (owner.metadata / "RECORD").read_text(encoding="utf-8", errors="replace")
-    for row in csv.reader(listed.splitlines()):
+    try:
+        rows = list(csv.reader(listed.splitlines()))
+    except csv.Error:  # no such list as any tool writes
+        return Changed(1, (f"{owner.metadata.name}/RECORD",))
+    for row in rows:
         name, digest, size = (*row, "", "", "")[:3]
         if not name.startswith(f"{package}/") or not _is_code(name):
             continue
@@ -53,6 +57,6 @@ def _is(path: Path, expected: str, size: str) -> bool:
             return False
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").digest()
-    except OSError:
+    except (OSError, ValueError):  # gone, or a name that can be no file's
         return False
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == expected

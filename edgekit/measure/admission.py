@@ -25,9 +25,14 @@ def refuse_name(path: Path, package: Package, *, name: str, overwrite: bool) -> 
         raise BadValue(what=what, asked=repr(name), expected=expected)
     if name in RESERVED_NAMES:
         raise BadValue(what=what, asked=name, expected="a word that isn't reserved")
-    taken = next((variant for variant in package.variants if variant.name == name), None)
+    # Where a file system knows no case, fp16.onnx and FP16.onnx are one file.
+    taken = next((v for v in package.variants if v.name.casefold() == name.casefold()), None)
     if taken is None:
         return
+    if taken.name != name:
+        raise BadValue(
+            what=what, asked=f"{name}, with {taken.name} there already", expected="another word"
+        )
     if taken.parent is None:
         raise BadValue(
             what=what,

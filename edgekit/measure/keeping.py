@@ -73,8 +73,8 @@ def _read(folder: Path, key: str) -> list[BenchReport]:
 
 
 def _conditions(report: BenchReport) -> Any:
-    """What makes two benches of one package comparable: sizes, threads, where arrays lie, and how
-    each one ran."""
+    """What makes two benches of one package comparable: sizes, threads, where arrays lie, the
+    provider's options, and how each one ran."""
     bench = report.bench
     ran = [(m.label, m.facts.idle) for m in bench.measurements]
-    return bench.sizes, bench.threads, bench.arrays, ran
+    return bench.sizes, bench.threads, bench.arrays, bench.provider_options, ran

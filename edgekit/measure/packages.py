@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from edgekit import machine as machines
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.copies import count_copies, with_copies
@@ -23,8 +25,9 @@ from edgekit.measure.surroundings import busy
 from edgekit.measure.ways import How, settle, variant_call
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
-from edgekit.package.values import PORTABLE
-from edgekit.runtime.recording import unrecordable
+from edgekit.package.values import PORTABLE, SessionChoice, Variant
+from edgekit.runtime.placement import AS_STORED
+from edgekit.runtime.recordable import unrecordable
 from edgekit.tensors import BY_SHAPE, random_outputs
 
 __all__ = [
@@ -99,7 +102,7 @@ def bench_packages(
         Bench(
             name=" and ".join(subject.name for subject in subjects),
             baseline=baseline,
-            baseline_is=_baseline_is(baseline, originals, first),
+            baseline_is=_baseline_is(baseline, originals, first, running),
             metric=package.metric if package else "closeness",
             sizes=sizes,
             batch=rows,
@@ -118,6 +121,7 @@ def bench_packages(
             },
             arrays=how.arrays,
             device=how.provider.device,
+            provider_options=how.session.provider_options,
         )
     )
     if package is not None and len(subjects) == 1:
@@ -129,20 +133,22 @@ def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list
     """Make a candidate of every variant of every subject, each with a label of its own.
 
     A variant is held to its tolerance only where it comes from the weights that the baseline does:
-    another model may answer otherwise, and then only the distance is told. Variants that the
-    provider must not be given are left out, with the reason.
+    another model may answer otherwise, and so may one that is asked to compute in another precision
+    than the provider takes by itself: then only the distance is told. Variants that the provider
+    must not be given are left out, with the reason.
     """
     names = [subject.name for subject in subjects]
     paths = [str(subject.path) for subject in subjects]
     prefixes = names if len(set(names)) == len(names) else paths
     first = subjects[0].package
     provider = how.provider
+    by_itself = msgspec.structs.replace(how, session=SessionChoice(provider=provider.name))
     made: list[Candidate] = []
     unfit: list[LeftOut] = []
     for subject, prefix in zip(subjects, prefixes, strict=True):
         package = subject.package
         if package is None:
-            label = f"{prefix} · {provider.name}"
+            label = _label(prefix, how)
             call = variant_call(subject.path, PORTABLE, how)
             made.append(Candidate(label, call, subject.path.stat().st_size))
             continue
@@ -151,7 +157,7 @@ def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list
         )
         for variant in subject.variants:
             name = f"{prefix}/{variant.name}" if len(subjects) > 1 else variant.name
-            label = f"{name} · {provider.name}"
+            label = _label(name, how, variant)
             reason = provider.refuses(variant.facts) or unrecordable(
                 how.session, variant.facts.operators
             )
@@ -164,14 +170,31 @@ def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list
                     call=variant_call(subject.path, variant.name, how),
                     size_bytes=sum(package.files[file].size for file in reading.files_of(variant)),
                     tolerance={entry.output: entry.tolerance for entry in variant.closeness}
-                    if related
+                    if related and _computes(how, variant) == _computes(by_itself, variant)
                     else {},
                 )
             )
     return made, unfit
 
 
-def _baseline_is(baseline: str, originals: list[Candidate], first: Subject) -> str:
+def _computes(how: How, variant: Variant | None) -> str:
+    """Say what a worker computes a variant in beside its precision, empty where that is all."""
+    precision = variant.precision if variant is not None else AS_STORED
+    computes = how.provider.computes(
+        how.session, precision, environment=how.provider.environment(how.session)
+    )
+    return computes.removeprefix(precision).removeprefix(", ")
+
+
+def _label(name: str, how: How, variant: Variant | None = None) -> str:
+    """Name a candidate by its provider, and by what that computes in where it is another thing."""
+    other = _computes(how, variant)
+    return f"{name} · {how.provider.name}" + (f", {other}" if other else "")
+
+
+def _baseline_is(
+    baseline: str, originals: list[Candidate], first: Subject, running: list[Candidate]
+) -> str:
     if any(original.label == baseline for original in originals):
         return "the PyTorch original"
     if first.package is None or first.graph is None:
@@ -181,7 +204,8 @@ def _baseline_is(baseline: str, originals: list[Candidate], first: Subject) -> s
         return "the first of the variants that were asked for"
     if first.package.provenance.original == "onnx":
         return "the .onnx file that the package was made from"
-    held = "held to the recorded answers " if first.graph.reference is not None else ""
+    tolerated = next(one.tolerance for one in running if one.label == baseline)
+    held = "held to the recorded answers " if tolerated and first.graph.reference else ""
     return f"the float variant, {held}because the PyTorch original could not run"
 
 

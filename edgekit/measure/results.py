@@ -79,6 +79,7 @@ class Bench(msgspec.Struct, frozen=True):
     `batch` is how many rows a call carries. `files` holds the SHA-256 of the variants' files.
     `arrays` says where inputs lie before a timed call and outputs after it, in the memory of the
     host or in that of `device`, which is empty where the provider has none of its own.
+    `provider_options` are those that were asked for; a provider's own defaults aren't among them.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Bench(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
     arrays: Memory = "host"
     device: str = ""
+    provider_options: dict[str, str] = {}
 
 
 class ColdStart(msgspec.Struct, frozen=True):

@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from edgekit import cache, providers
+from edgekit.compiled import cached
+from edgekit.compiled.cached import CompiledEntry
 from edgekit.errors import BadValue, StorageError
 from edgekit.measure.feeds import timing_feed
 from edgekit.measure.subjects import example, open_subject
 from edgekit.measure.ways import How, settle, variant_call
-from edgekit.package import cached, reading
-from edgekit.package.cached import CompiledEntry
+from edgekit.package import reading
 from edgekit.package.values import PORTABLE
 from edgekit.workers import Worker
 
@@ -46,6 +47,8 @@ def warm(
     wall_s: float = WALL_S,
 ) -> Warmed:
     """Open a variant in a worker and run it once, so that what its provider builds is kept.
+
+    An app finds it whose environment has the same NVIDIA_TF32_OVERRIDE as this process, or none.
 
     Args:
         path: the package's folder, or an .onnx file.
@@ -80,11 +83,10 @@ def warm(
         )
     before = {entry.folder: entry.age_s for entry in _kept(how, model)}
     began = time.monotonic()
-    call = variant_call(path, variant, how)
-    with Worker(
-        f"{path} on {how.provider.name}", wall_s=wall_s, environment=call.environment
-    ) as worker:
-        opened = worker.open(call)
+    # In the surroundings that the app has, and not in those of a bench, which switches TF32 off:
+    # what is compiled there takes other kernels, and is another thing.
+    with Worker(f"{path} on {how.provider.name}", wall_s=wall_s) as worker:
+        opened = worker.open(variant_call(path, variant, how))
         timed = worker.run(feed)
         worker.release()
     took_s = time.monotonic() - began

@@ -38,13 +38,7 @@ def settle(how: How) -> tuple[How, str]:
     """
     note = ""
     if how.session.provider == providers.BEST:
-        if how.library is not None or how.session.provider_options:
-            raise BadValue(
-                what="A library or an option of a provider",
-                asked=f"given together with the provider {providers.BEST!r}",
-                expected="the provider that it is for, by its name",
-            )
-        chosen = choosing.best()
+        chosen = choosing.best(how.session, library=how.library)
         note = chosen.reason
         session = msgspec.structs.replace(how.session, provider=chosen.provider)
         how = msgspec.structs.replace(how, session=session)

@@ -11,6 +11,8 @@ import functools
 import importlib
 from pathlib import Path
 
+import msgspec
+
 from edgekit.errors import UnknownName
 from edgekit.providers.info import (
     Diagnosis,
@@ -47,14 +49,14 @@ _SHARED = frozenset(
 
 def names() -> list[str]:
     """List the providers that edgekit knows, whether or not they can be used here."""
-    return list(_names())
+    return list(_names(tuple(__path__)))
 
 
 @functools.cache  # every load asks a few times
-def _names() -> tuple[str, ...]:
+def _names(folders: tuple[str, ...]) -> tuple[str, ...]:
     import pkgutil
 
-    found = {module.name for module in pkgutil.iter_modules(__path__)} - _SHARED
+    found = {module.name for module in pkgutil.iter_modules(folders)} - _SHARED
     return tuple(sorted(name.replace("_", "-") for name in found))
 
 
@@ -72,15 +74,18 @@ def find(name: str, *, library: str | None = None) -> ProviderInfo:
     """
     known = name in (available := names())
     if not known and library is None:
-        action = (
-            "Another plug-in provider goes by the name that its library registers, together with "
-            "--provider-library PATH."
+        raise UnknownName(
+            kind="execution provider",
+            asked=str(name),
+            available=available,
+            action=_meant(name)
+            or "Another plug-in provider goes by the name that its library registers, together "
+            "with --provider-library PATH.",
         )
-        raise UnknownName(kind="execution provider", asked=name, available=available, action=action)
     if not known:
         from edgekit.providers.plugin import by_library
 
-        return by_library(name, Path(library or ""))
+        return by_library(name, _path(library or ""))
     provider: ProviderInfo = importlib.import_module(
         f"{__name__}.{name.replace('-', '_')}"
     ).PROVIDER
@@ -90,6 +95,17 @@ def find(name: str, *, library: str | None = None) -> ProviderInfo:
 
     if provider.plugin is None:
         raise refuse_library(name)
-    return dataclasses.replace(
-        provider, plugin=Plugin(provider.plugin.distribution, str(Path(library).absolute()))
-    )
+    named = msgspec.structs.replace(provider.plugin, library=str(_path(library)))
+    return dataclasses.replace(provider, plugin=named)
+
+
+def _meant(asked: str) -> str:
+    """Say which provider is meant by ONNX Runtime's name of it, or by ours in other letters."""
+    for name in names():
+        if str(asked).lower() in (name, find(name).ort_name.lower()):
+            return f"{asked} is {name!r} here."
+    return ""
+
+
+def _path(library: str) -> Path:
+    return Path(library).expanduser().absolute()

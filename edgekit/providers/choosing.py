@@ -30,39 +30,48 @@ class Chosen(msgspec.Struct, frozen=True):
 
     @property
     def reason(self) -> str:
-        """Say what was chosen and why the better ones were not possible."""
-        why_not = "; ".join(f"not {name}: {cause}" for name, cause in self.passed_over.items())
+        """Say what was chosen and why the better ones were not possible, a cause once."""
+        by_cause: dict[str, list[str]] = {}
+        for name, cause in self.passed_over.items():
+            by_cause.setdefault(cause, []).append(name)
+        why_not = "; ".join(f"not {', '.join(names)}: {why}" for why, names in by_cause.items())
         return f"the best provider that can be used here is {self.provider}" + (
             f" ({why_not})" if why_not else ""
         )
 
 
-def best() -> Chosen:
+def best(choice: SessionChoice | None = None, *, library: str | None = None) -> Chosen:
     """Find the best provider that can be used, from what is installed and what hardware there is.
 
-    Raises:
-        ProviderUnavailable: not even the CPU provider can be used.
+    Raises what `first_that_opens` raises.
     """
-    return first_that_opens(SessionChoice(provider=BEST), lambda choice, chosen: chosen)
+    choice = choice or SessionChoice(provider=BEST)
+    return first_that_opens(choice, lambda _, chosen: chosen, library=library)
 
 
-def first_that_opens(choice: SessionChoice, opening: Callable[[SessionChoice, Chosen], T]) -> T:
+def first_that_opens(
+    choice: SessionChoice,
+    opening: Callable[[SessionChoice, Chosen], T],
+    *,
+    library: str | None = None,
+) -> T:
     """Open something on the best provider that takes it.
 
     Args:
         choice: how it is to run; its provider is `BEST`.
         opening: opens it as a choice says; it is also told what was chosen, and why.
+        library: the library of a plug-in that the user named: there must be none.
 
     Raises:
-        BadValue: options of one provider are given, and nobody knows of which.
+        BadValue: options or the library of one provider are given, and nobody knows of which.
         ProviderUnavailable: not even the CPU provider can be used.
         Whatever `opening` raises that isn't about the provider.
     """
-    if choice.provider_options:
+    if choice.provider_options or library is not None:
         raise BadValue(
-            what="Options of a provider",
+            what="An option or the library of a provider",
             asked=f"given together with the provider {BEST!r}",
-            expected="the provider that they are for, by its name",
+            expected="the provider that it is for, by its name",
         )
     passed_over: dict[str, str] = {}
     for name in BEST_FIRST:

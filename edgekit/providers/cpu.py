@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgekit.package.values import SessionChoice
 from edgekit.providers import built_in, options
 from edgekit.providers.info import ProviderInfo
@@ -9,12 +11,12 @@ from edgekit.providers.info import ProviderInfo
 _SHORT = ("fp16", "bf16")
 
 
-def _computes(choice: SessionChoice, precision: str) -> str:
+def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, str]) -> str:
     """Say of short floats that few operators have kernels for them on a processor.
 
     ONNX Runtime puts casts around all others, which then compute in float32.
     """
-    del choice
+    del choice, environment
     return f"{precision}, mostly by way of fp32" if precision in _SHORT else precision
 
 
@@ -39,6 +41,6 @@ PROVIDER = ProviderInfo(
     tried=True,
     diagnosed=built_in.diagnose,
     translated=options.translate,
-    computes=_computes,
+    computing=_computes,
     precautions=_precautions,
 )

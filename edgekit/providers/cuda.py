@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from edgekit.package.values import GraphFacts, SessionChoice
 from edgekit.providers import diagnosis, options
 from edgekit.providers.info import Diagnosis, Library, ProviderInfo
@@ -60,8 +62,9 @@ def _diagnose(provider: ProviderInfo) -> Diagnosis:
     )
 
 
-def _computes(choice: SessionChoice, precision: str) -> str:
+def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, str]) -> str:
     """Name TF32 where it replaces float32's products."""
+    del environment  # ONNX Runtime's option stands above it
     tf32 = choice.provider_options.get("use_tf32", OPTIONS["use_tf32"].default) == "1"
     return f"{precision}, products in TF32" if tf32 and precision == "fp32" else precision
 
@@ -111,7 +114,7 @@ PROVIDER = ProviderInfo(
     device="cuda",
     diagnosed=_diagnose,
     translated=options.translate,
-    computes=_computes,
+    computing=_computes,
     refuses=_refuses,
     environment=environment,
 )

@@ -138,7 +138,7 @@ def plugin_problem(
         hardware: what it wants to find, in words.
         libraries: what it loads of a driver's; with CUDA's among them a GPU is asked for first.
     """
-    from edgekit.providers.plugin import devices  # it diagnoses itself with this very function
+    from edgekit.providers.plugin import devices, names  # it diagnoses itself with this function
 
     installed = distributions((*RUNTIMES, plugin.distribution))
     what = plugin.library or plugin.distribution
@@ -178,6 +178,15 @@ def plugin_problem(
                 else f"Run: {install}",
                 also=words[1:],
             ),
+        )
+    others = names(plugin, extra=extra) if plugin.library and not found else []
+    if others:
+        return Diagnosis(
+            usable=False,
+            cause=f"{what} registers {', '.join(others)} and no {ort_name}",
+            found=listed(installed),
+            needed="the name that the library registers",
+            mend=f"Ask for {' or '.join(map(repr, others))}.",
         )
     if not found:
         seen = ", ".join(

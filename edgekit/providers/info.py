@@ -6,6 +6,7 @@ These values hold functions, so they are never stored; what is stored is the `Se
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -91,10 +92,14 @@ Options = Mapping[str, Option]
 
 
 class Plugin(msgspec.Struct, frozen=True):
-    """Where a plug-in provider's library lies: at a path, else in the package that brings it."""
+    """Where a plug-in provider's library lies: at a path, else in the package that brings it.
+
+    Of its devices only those are taken whose metadata says what `only` does.
+    """
 
     distribution: str
     library: str = ""
+    only: dict[str, str] = {}
 
 
 class Occasion(msgspec.Struct, frozen=True):
@@ -130,10 +135,16 @@ class OrtSettings(msgspec.Struct, frozen=True):
     plugin: Plugin | None = None
 
 
-def as_stored(choice: SessionChoice, precision: str) -> str:
+def as_stored(choice: SessionChoice, precision: str, environment: Mapping[str, str]) -> str:
     """Say that a provider computes in the precision that the model is stored in."""
-    del choice
+    del choice, environment
     return precision
+
+
+def not_told(choice: SessionChoice, precision: str, environment: Mapping[str, str]) -> str:
+    """Claim no precision of a provider that may compute in another one, and tells nobody."""
+    del choice, precision, environment
+    return ""
 
 
 def takes_everything(facts: GraphFacts) -> str:
@@ -183,7 +194,7 @@ class ProviderInfo:
         plugin: where its library comes from, if it is a plug-in.
         diagnosed: tell whether it can be used here; see `diagnose`.
         translated: say a choice in ONNX Runtime's words; see `translate`.
-        computes: say which precision a choice makes it compute in, given the model's own.
+        computing: say which precision it computes in; see `computes`.
         precautions: the session options without which a precision isn't run safely.
         refuses: say why a model must not be run on it, empty where it may.
         unmet: of a plug-in, say why a choice can't be had on a device, given what that says of
@@ -207,7 +218,7 @@ class ProviderInfo:
     profile_form: str = ""
     builds: bool = False
     plugin: Plugin | None = None
-    computes: Callable[[SessionChoice, str], str] = as_stored
+    computing: Callable[[SessionChoice, str, Mapping[str, str]], str] = as_stored
     precautions: Callable[[str], dict[str, str]] = no_precautions
     refuses: Callable[[GraphFacts], str] = takes_everything
     unmet: Callable[[SessionChoice, Mapping[str, str]], str] = nothing_unmet
@@ -221,6 +232,13 @@ class ProviderInfo:
         """Add the precautions that a model's precision needs; what was asked for stands."""
         options = {**self.precautions(precision), **choice.session_options}
         return msgspec.structs.replace(choice, session_options=options)
+
+    def computes(
+        self, choice: SessionChoice, precision: str, *, environment: Mapping[str, str] = os.environ
+    ) -> str:
+        """Say which precision a choice makes it compute in, given the model's own; empty where that
+        can't be told. `environment` is that of the process which runs it."""
+        return self.computing(choice, precision, environment)
 
     def translate(self, choice: SessionChoice, occasion: Occasion | None = None) -> OrtSettings:
         """Say a choice in ONNX Runtime's words, for a model of which `occasion` tells.

@@ -99,24 +99,21 @@ def in_words(missed: tuple[Missing, ...]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def preload(libraries: tuple[Library, ...]) -> str:
-    """Load the libraries of CUDA, cuDNN and TensorRT from the Python packages that bring them.
+@cache
+def preload() -> None:
+    """Let onnxruntime load the libraries of CUDA and cuDNN from the Python packages that bring
+    them, once a process; among them NVRTC, which no library names and cuDNN opens while it runs.
 
-    onnxruntime finds them by name once they are loaded; without that only those that the system's
-    loader knows are found. Returns what onnxruntime printed of those that it failed to load.
+    It prints what it fails to load; what of that matters is told by `missing`.
     """
     import contextlib
     import io
 
     import onnxruntime
 
-    said = io.StringIO()
     if hasattr(onnxruntime, "preload_dlls"):  # not in every build
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(io.StringIO()):
             onnxruntime.preload_dlls()
-    for library in libraries:
-        _try(library.soname, library.distribution, [])
-    return said.getvalue()
 
 
 def versions_of(file: str) -> tuple[str, ...]:
@@ -236,7 +233,12 @@ def _cached() -> dict[str, str]:
         return {}
     try:
         done = subprocess.run(
-            [program, "-p"], capture_output=True, text=True, timeout=10, check=False
+            [program, "-p"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return {}

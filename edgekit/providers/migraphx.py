@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.providers import built_in, options
-from edgekit.providers.info import ProviderInfo
+from edgekit.providers.info import ProviderInfo, not_told
 
 PROVIDER = ProviderInfo(
     name="migraphx",
@@ -20,4 +20,5 @@ PROVIDER = ProviderInfo(
     companions=(),
     diagnosed=built_in.diagnose,
     translated=options.translate,
+    computing=not_told,
 )

@@ -76,6 +76,8 @@ def nvidia_problem(
     import onnxruntime
 
     no_gpu = graphics_problem()
+    if no_gpu is None:
+        shared.preload()
     own = Path(str(onnxruntime.__file__)).parent / "capi" / provider_library
     missed = shared.missing(own, libraries, load=no_gpu is None)
     return first_of(

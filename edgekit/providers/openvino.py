@@ -41,7 +41,7 @@ def _diagnose(provider: ProviderInfo) -> Diagnosis:
             needed="an x86-64 processor",
             mend="Use another provider on this machine.",
         )
-    return plugin.diagnose("an Intel processor, GPU or NPU")(provider)
+    return plugin.diagnose("an Intel processor")(provider)
 
 
 def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
@@ -74,7 +74,8 @@ def _unmet(choice: SessionChoice, capabilities: Mapping[str, str]) -> str:
     )
 
 
-def _computes(choice: SessionChoice, precision: str) -> str:
+def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, str]) -> str:
+    del environment
     word = _WORDS[_hint(choice)]
     return word if precision in _WORDS.values() else f"{precision}, floats in {word}"
 
@@ -83,14 +84,16 @@ PROVIDER = ProviderInfo(
     name="openvino",
     ort_name="OpenVINOExecutionProvider",
     extra="openvino",
-    summary="Intel processors, GPUs and NPUs through OpenVINO",
+    summary="Intel processors through OpenVINO; not its GPUs and NPUs",
     packages=("onnxruntime-ep-openvino",),
     precisions=("float32", "bfloat16", "float16", "int8"),
     tried=True,
     options=OPTIONS,
-    plugin=Plugin("onnxruntime-ep-openvino"),
+    # Of several devices the plug-in takes the first without a word; on a GPU it would compute in
+    # float16, which no option here speaks of.
+    plugin=Plugin("onnxruntime-ep-openvino", only={"ov_device": "CPU"}),
     diagnosed=_diagnose,
     translated=_translate,
-    computes=_computes,
+    computing=_computes,
     unmet=_unmet,
 )

@@ -145,8 +145,10 @@ def threads(choice: SessionChoice) -> int:
     """Return the number of threads of a choice, by default as many as this process may use."""
     if choice.threads is None:
         return threads_available()
-    if choice.threads < 1:
-        raise BadValue(what="threads", asked=str(choice.threads), expected="1 or more")
+    if not isinstance(choice.threads, int) or choice.threads < 1:
+        raise BadValue(
+            what="threads", asked=repr(choice.threads), expected="a whole number, 1 or more"
+        )
     return choice.threads
 
 

@@ -15,9 +15,11 @@ from typing import Any
 
 from edgekit.errors import BadValue, MissingExtra, NotFound
 from edgekit.providers import diagnosis, options
-from edgekit.providers.info import Diagnosis, Option, Plugin, ProviderInfo
+from edgekit.providers.info import Diagnosis, Option, Plugin, ProviderInfo, not_told
 
-_registered: dict[str, str] = {}  # library by name: onnxruntime refuses a name's second library
+_registered: dict[str, list[Any]] = {}
+"""The devices that each library brought, by the name under which it was registered: onnxruntime
+refuses a name's second library, and tells of none of its devices which registration it is of."""
 _registering = threading.Lock()
 
 
@@ -27,11 +29,28 @@ def devices(plugin: Plugin, ort_name: str, *, extra: str) -> list[Any]:
     Only devices of exactly this provider are listed, as `OrtEpDevice`s in onnxruntime's order: a
     session refuses a mixture. The list is empty where the provider finds no hardware for it.
 
+    Raises what `names` raises.
+    """
+    return [
+        device
+        for device in _devices(plugin, extra)
+        if device.ep_name == ort_name
+        and all(device.ep_metadata.get(key) == value for key, value in plugin.only.items())
+    ]
+
+
+def names(plugin: Plugin, *, extra: str) -> list[str]:
+    """List the names of the providers for which a plug-in finds hardware.
+
     Raises:
         MissingExtra: the distribution isn't installed.
         NotFound: there is no such library.
         Exception: whatever onnxruntime raises where it can't load the library.
     """
+    return sorted({device.ep_name for device in _devices(plugin, extra)})
+
+
+def _devices(plugin: Plugin, extra: str) -> list[Any]:
     import onnxruntime
 
     library = _library(plugin, extra)
@@ -39,14 +58,15 @@ def devices(plugin: Plugin, ort_name: str, *, extra: str) -> list[Any]:
     name = f"edgekit.{hashlib.sha256(library.encode()).hexdigest()[:12]}"
     with _registering:
         if name not in _registered:
+            # The app itself may have registered it too: a session takes no mixture of both.
+            before = onnxruntime.get_ep_devices()
             onnxruntime.register_execution_provider_library(name, library)
-            _registered[name] = library
-    return [
-        device
-        for device in onnxruntime.get_ep_devices()
-        if device.ep_name == ort_name
-        and Path(device.ep_metadata.get("library_path", library)) == Path(library)
-    ]
+            _registered[name] = [
+                device
+                for device in onnxruntime.get_ep_devices()
+                if not any(device is other for other in before)
+            ]
+    return _registered[name]
 
 
 def by_library(name: str, library: Path) -> ProviderInfo:
@@ -63,9 +83,10 @@ def by_library(name: str, library: Path) -> ProviderInfo:
         precisions=(),
         tried=False,
         options=_Anything(),
-        plugin=Plugin("", str(library.absolute())),
+        plugin=Plugin("", str(library)),
         diagnosed=diagnose("a device that it supports"),
         translated=options.translate,
+        computing=not_told,
     )
 
 

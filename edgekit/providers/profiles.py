@@ -1,8 +1,8 @@
 """TensorRT's optimization profiles from a package's dynamic ranges.
 
-TensorRT builds an engine for a range of shapes, the profile, and builds another, for minutes, at
-the first shape outside. So the profile is taken from the ranges that the package states, and no
-shape inside them builds anything.
+TensorRT builds an engine for a range of shapes, the profile. Left to itself ONNX Runtime's provider
+builds another, for minutes, at every shape outside of those it has met; with a profile it builds
+none, and refuses what is outside. So the profile is taken from the ranges that the package states.
 
 What the options may look like is what the parser of both providers takes (`MakeInputNameShapePair`
 and `ParseProfileShapes` in onnxruntime's tensorrt_execution_provider_helper.cc and in the RTX
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -50,7 +50,7 @@ class Profile(msgspec.Struct, frozen=True):
     """Ranges by input, of every input with a dynamic shape; empty where nothing is dynamic.
 
     `bounded` names the dimensions without a known end, each with the size up to which the profile
-    reaches: a larger size is right, and builds an engine of its own.
+    reaches: no larger one can be run (`reachable`).
     """
 
     inputs: dict[str, Range] = {}
@@ -132,28 +132,22 @@ def as_options(occasion: Occasion, form: str) -> dict[str, str]:
     return options(profile(occasion.signature, seen=occasion.sizes), form)
 
 
-def outside(made: Profile, shapes: Mapping[str, Sequence[int]]) -> str:
-    """Say which shapes lie outside of a profile, and would make TensorRT build another engine.
+def reachable(signature: Signature | None, made: Profile) -> Signature | None:
+    """End the dimensions that have no end where a profile ends: TensorRT takes no larger size."""
+    if signature is None or not made.bounded:
+        return signature
 
-    `shapes` are those of a call, by input; inputs that aren't in the profile have no range. Empty
-    where all lie inside.
-    """
-    found: list[str] = []
-    for name, limits in made.inputs.items():
-        if name not in shapes:
-            continue
-        shape = tuple(shapes[name])
-        inside = len(shape) == len(limits.lowest) and all(
-            low <= size <= high
-            for low, size, high in zip(limits.lowest, shape, limits.highest, strict=True)
+    def ended(size: int | Dim) -> int | Dim:
+        if isinstance(size, Dim) and size.name in made.bounded:
+            return msgspec.structs.replace(size, high=made.bounded[size.name])
+        return size
+
+    def within(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(
+            msgspec.structs.replace(spec, shape=tuple(map(ended, spec.shape))) for spec in specs
         )
-        if not inside:
-            ends = (limits.lowest, limits.highest)
-            low, high = ("x".join(map(str, end)) for end in ends)
-            found.append(
-                f"{name} is {'x'.join(map(str, shape)) or 'a scalar'}, not {low} to {high}"
-            )
-    return "; ".join(found)
+
+    return Signature(inputs=within(signature.inputs), outputs=within(signature.outputs))
 
 
 def _within(dim: Dim, size: int) -> bool:

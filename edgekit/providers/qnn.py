@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.providers import options, plugin
-from edgekit.providers.info import Plugin, ProviderInfo
+from edgekit.providers.info import Plugin, ProviderInfo, not_told
 
 PROVIDER = ProviderInfo(
     name="qnn",
@@ -32,4 +32,5 @@ PROVIDER = ProviderInfo(
     plugin=Plugin("onnxruntime-qnn"),
     diagnosed=plugin.diagnose("a Qualcomm Snapdragon with an NPU or GPU"),
     translated=options.translate,
+    computing=not_told,
 )

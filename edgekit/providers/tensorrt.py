@@ -7,7 +7,7 @@ says which.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 
 import msgspec
 
@@ -55,10 +55,10 @@ def environment(choice: SessionChoice) -> dict[str, str]:
     return {TF32: "0"}
 
 
-def computes(choice: SessionChoice, precision: str) -> str:
+def computes(choice: SessionChoice, precision: str, environment: Mapping[str, str]) -> str:
     """Say TF32 where the variable doesn't forbid it: an app's own process sets it, or doesn't."""
     del choice
-    allowed = precision == "fp32" and os.environ.get(TF32) != "0"
+    allowed = precision == "fp32" and environment.get(TF32) != "0"
     return f"{precision}, products in TF32 where that is faster" if allowed else precision
 
 
@@ -113,6 +113,6 @@ PROVIDER = ProviderInfo(
     builds=True,
     diagnosed=_diagnose,
     translated=_translate,
-    computes=computes,
+    computing=computes,
     environment=environment,
 )

@@ -57,6 +57,6 @@ PROVIDER = ProviderInfo(
     plugin=Plugin("onnxruntime-ep-nv-tensorrt-rtx-cu13"),
     diagnosed=_diagnose,
     translated=_translate,
-    computes=tensorrt.computes,
+    computing=tensorrt.computes,
     environment=tensorrt.environment,
 )

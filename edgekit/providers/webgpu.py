@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit.providers import options, plugin
-from edgekit.providers.info import Plugin, ProviderInfo
+from edgekit.providers.info import Plugin, ProviderInfo, not_told
 
 PROVIDER = ProviderInfo(
     name="webgpu",
@@ -13,11 +13,9 @@ PROVIDER = ProviderInfo(
     packages=("onnxruntime-ep-webgpu",),
     precisions=("float32", "float16"),
     tried=False,
-    options={
-        "preferredLayout": options.word("how images lie in memory", ("NCHW", "NHWC")),
-        "enableGraphCapture": options.flag("record a call's kernels and replay them"),
-    },
+    options={"preferredLayout": options.word("how images lie in memory", ("NCHW", "NHWC"))},
     plugin=Plugin("onnxruntime-ep-webgpu"),
     diagnosed=plugin.diagnose("a GPU with a driver for Vulkan, Metal or DirectX 12"),
     translated=options.translate,
+    computing=not_told,
 )

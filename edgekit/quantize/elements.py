@@ -24,6 +24,12 @@ from edgekit.graph.summary import load_model
 FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
 _UNKNOWN = onnx.TensorProto.UNDEFINED
 
+_WITHOUT_HALF = {
+    "BitCast": "it takes numbers for their bits",
+    "MeanVarianceNormalization": "ONNX writes it out with float32 inside",
+}
+"""Operators whose definition allows fp16 and which are another thing, or nothing, in it."""
+
 
 class Role(msgspec.Struct, frozen=True):
     """What of a node becomes fp16 if it does: positions of inputs and outputs.
@@ -92,15 +98,14 @@ def element_types(model: Any) -> dict[str, int]:
 
 
 def schema_of(model: Any, node: Any) -> Any:
-    """Return ONNX's definition of a node's operator; None where ONNX has none."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    version = next(
-        (o.version for o in model.opset_import if o.domain in (domain, domain or "ai.onnx")), None
-    )
+    """Return ONNX's definition of a node's operator; None where its own domain has none."""
+    if not _is_onnx(node.domain):
+        return None
+    version = next((o.version for o in model.opset_import if _is_onnx(o.domain)), None)
     if version is None:
         return None
     try:
-        return onnx.defs.get_schema(node.op_type, version, domain)
+        return onnx.defs.get_schema(node.op_type, version)
     except onnx.defs.SchemaError:
         return None
 
@@ -111,6 +116,8 @@ def role_of(node: Any, schema: Any, types: dict[str, int]) -> Role:
         return Role(why="ONNX itself has no such operator")
     if any(True for _ in subgraphs(node)):
         return Role(why="it holds graphs of its own")
+    if why := _WITHOUT_HALF.get(node.op_type) or _adds_up_in_place(node):
+        return Role(why=why)
     if any(
         types.get(name, _UNKNOWN) in (_UNKNOWN, -1) for name in (*node.input, *node.output) if name
     ):
@@ -164,7 +171,7 @@ def _hoist_constants(graph: Any) -> None:
 
 
 def _constant(node: Any) -> Any:
-    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+    if node.op_type != "Constant" or not _is_onnx(node.domain):
         return None
     for attribute in node.attribute:
         if attribute.name == "value":
@@ -195,8 +202,20 @@ def _free_names(graph: Any) -> set[str]:
     return used - own
 
 
+def _is_onnx(domain: str) -> bool:
+    return domain in ("", "ai.onnx")
+
+
+def _adds_up_in_place(node: Any) -> str:
+    """Say why a Scatter that reduces stays: ONNX Runtime's CPU provider refuses it in fp16."""
+    reduces = node.op_type.startswith("Scatter") and any(
+        attribute.name == "reduction" and attribute.s != b"none" for attribute in node.attribute
+    )
+    return "it adds up where it writes, for which CPUs have no fp16" if reduces else ""
+
+
 def _casts_to_float(node: Any) -> bool:
-    return node.op_type == "Cast" and node.domain in ("", "ai.onnx")
+    return node.op_type == "Cast" and _is_onnx(node.domain)
 
 
 def _same_types(node: Any, schema: Any) -> list[list[str]]:

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from edgekit.errors import UnknownName
 from edgekit.quantize.elements import FLOAT, element_types, label, role_of, schema_of
+from edgekit.quantize.exact import kept_exact
 from edgekit.quantize.halving import LARGEST
 from edgekit.quantize.masks import behind_softmax
 from edgekit.quantize.ranges import Ranges
@@ -23,13 +24,9 @@ HEADROOM = 2.0
 SMALLEST = 3e-6
 """Below it fp16, whose steps are 2^-24 there, is off by more than one part in a hundred."""
 
-ANGLE = 8.0
-"""From here on fp16's steps are 2^-7 and more: too coarse for an angle."""
-
 _BOUNDS = {"Clip": (1, 2)}
 """Inputs that only cut off: beyond fp16's range they cut off nothing, and its end does the same."""
 
-_ANGLES = frozenset({"Cos", "Sin", "Tan"})
 _RUNNING_SUMS = frozenset({"CumSum"})
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 _SHOWN = 8
@@ -79,7 +76,7 @@ def kept_for_their_values(model: Any, ranges: Ranges) -> dict[str, str]:
         why = _inside(node, ranges, weights)
         if why:
             found.setdefault(label(node), why)
-    return {**_behind_angles(graph, types, ranges), **found}
+    return {**kept_exact(model, types, ranges), **found}
 
 
 def largest_of(array: Array) -> float:
@@ -135,25 +132,3 @@ def _gates(node: Any, ranges: Ranges, weights: dict[str, Array]) -> float:
     rows = rows + np.abs(weights[r]).sum(axis=-1) * max(h, 1.0)
     bias = np.abs(weights[b]).max(initial=0.0) * 2 if b in weights else 0.0
     return float(rows.max(initial=0.0) + bias)
-
-
-def _behind_angles(graph: Any, types: dict[str, int], ranges: Ranges) -> dict[str, str]:
-    """Find what computes large angles: a rounded position times a rounded frequency turns them."""
-    made_by = {name: node for node in graph.node for name in node.output}
-    found: dict[str, str] = {}
-    for node in graph.node:
-        largest = ranges.largest.get(node.input[0], 0.0) if node.input else 0.0
-        if node.op_type not in _ANGLES or largest <= ANGLE:
-            continue
-        why = f"it makes the angles of {label(node)}, which reach {largest:.3g}"
-        found[label(node)] = f"its angles reach {largest:.3g}, where fp16 is too coarse"
-        waiting = list(node.input)
-        while waiting:
-            source = made_by.get(waiting.pop())
-            if source is None or label(source) in found:
-                continue
-            floats = [n for n in (*source.input, *source.output) if types.get(n) == FLOAT]
-            if floats:
-                found[label(source)] = why
-                waiting += [name for name in source.input if types.get(name) == FLOAT]
-    return found

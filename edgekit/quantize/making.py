@@ -96,7 +96,7 @@ def quantize(
     path = Path(package)
     _refuse_plain(path)
     info = schemes.find(scheme)
-    made_for = target_named(target or info.target)
+    made_for = target_named(info.target if target is None else target)
     packed = reading.read(path)
     parent = reading.variant_named(packed, variant)
     if parent.precision != "fp32":
@@ -105,7 +105,7 @@ def quantize(
             asked=f"{parent.name}, which is {parent.precision}",
             expected="a variant in float32",
         )
-    named = name or info.name
+    named = info.name if name is None else name
     refuse_name(path, packed, name=named, overwrite=overwrite)
     refuse_unlockable(path)
     _verify(path, packed, parent)

@@ -36,11 +36,13 @@ def _print_one(console: Console, report: BenchReport) -> None:
         console.print(f"{shown(left.label)} is left out: {shown(left.reason)}")
     console.print(_method(report), style="dim")
     for measured in bench.measurements:
+        facts = measured.facts
+        if facts.placement is None:  # an original; of a variant the label or the placement says it
+            if facts.computes is not None:
+                console.print(f"{shown(measured.label)} computes in {shown(facts.computes)}.")
         # Of the CPU provider there is nothing to tell: everything else falls back to it.
-        if measured.facts.placement is not None and measured.facts.provider != "cpu":
-            console.print(f"{shown(measured.label)} {shown(sentence(measured.facts))}.")
-        elif measured.facts.computes is not None:
-            console.print(f"{shown(measured.label)} computes in {shown(measured.facts.computes)}.")
+        elif facts.provider != "cpu":
+            console.print(f"{shown(measured.label)} {shown(sentence(facts))}.")
     for row in report.rows:
         if row.mismatch:
             console.print(f"[red]{shown(row.label)} answers otherwise[/]: {shown(row.mismatch)}")
@@ -58,6 +60,7 @@ def _conditions(report: BenchReport) -> list[str]:
         count(bench.threads, "thread"),
         *(f"{name} {n}" for name, n in bench.sizes.items()),
         *([_arrays(bench)] if bench.device else []),
+        *(f"{name}={value}" for name, value in bench.provider_options.items()),
     ]
     quality = next((m.quality for m in bench.measurements if m.quality), None)
     if quality is not None:

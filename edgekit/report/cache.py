@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 from rich.console import Console
 
+from edgekit.compiled.cached import CacheKind, CompiledEntry, Contents
+from edgekit.compiled.clearing import Cleared
 from edgekit.measure.warming import Warmed
-from edgekit.package.cached import CacheKind, CompiledEntry, Contents
-from edgekit.package.clearing import Cleared
 from edgekit.report.figures import MISSING, count, digits, size
 from edgekit.report.tables import Column, print_table, shown
 
@@ -46,7 +46,11 @@ def listed(console: Console, contents: Contents) -> None:
     else:
         console.print("No provider has built anything that is kept here.")
     if contents.unfinished_bytes:
-        console.print(f"{size(contents.unfinished_bytes)} of it being built or in use just now.")
+        console.print(
+            f"{size(contents.unfinished_bytes)} more are being built or in use just now, or were "
+            "left by processes that were killed: 'edgekit cache clear' tells them apart.",
+            soft_wrap=True,
+        )
     if contents.kinds:
         console.print()
         _kinds(console, contents.kinds)

@@ -28,10 +28,12 @@ class ExportDocument(msgspec.Struct, frozen=True):
 
 
 class CheckDocument(msgspec.Struct, frozen=True):
-    """`edgekit check --json`: the verdict, and what it rests on, for each variant."""
+    """`edgekit check --json`: the verdict, and what it rests on, for each variant; `note` says why
+    on this provider, where edgekit chose it."""
 
     passed: bool
     checks: list[CheckReport]
+    note: str = ""
     schema_version: int = SCHEMA_VERSION
 
 

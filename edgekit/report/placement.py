@@ -7,7 +7,7 @@ from rich.console import Console
 from edgekit.measure.placements import Placements
 from edgekit.report.figures import count
 from edgekit.report.tables import shown
-from edgekit.runtime.placement import in_words
+from edgekit.runtime.placement import computed, in_words
 from edgekit.tensors import RunFacts
 
 
@@ -23,9 +23,7 @@ def sentence(facts: RunFacts) -> str:
     """Say where nodes run: ``runs on cuda in fp32: all 51 nodes, 0 copies between memories in a
     run``.
     """
-    where = f"runs on {facts.provider}"
-    if facts.computes:
-        where += f" in {facts.computes}"
+    where = f"runs on {facts.provider}{computed(facts.computes)}"
     if facts.placement is None:
         return where
     return f"{where}: {in_words(facts.placement)}{_copies(facts)}"

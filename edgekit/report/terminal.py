@@ -48,12 +48,14 @@ def exported(console: Console, path: str, package: Package) -> None:
         console.print(f"Note: {shown(note)}")
 
 
-def checked(console: Console, reports: Sequence[CheckReport]) -> None:
-    """Print the verdict on each variant, and where answers are off."""
+def checked(console: Console, reports: Sequence[CheckReport], *, note: str = "") -> None:
+    """Print the verdict on each variant, where answers are off, and what else is to be said."""
     for index, report in enumerate(reports):
         if index:
             console.print()
         _print_check(console, report)
+    if note:
+        console.print(f"Note: {shown(note)}")
 
 
 def _print_check(console: Console, report: CheckReport) -> None:

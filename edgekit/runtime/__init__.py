@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from edgekit.runtime.binding import BoundCall
 from edgekit.runtime.checks import CheckReport, CheckRow
-from edgekit.runtime.devices import DeviceArray
 from edgekit.runtime.loading import load, open_model
 from edgekit.runtime.model import Explanation, Model
 
 __all__ = [
-    "BoundCall",
     "CheckReport",
     "CheckRow",
-    "DeviceArray",
     "Explanation",
     "Model",
     "load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 import onnxruntime as ort
@@ -29,7 +30,8 @@ class BoundCall:
         >>> logits = call().outputs["logits"].numpy()
 
     A call waits for what was put on the device before it, and returns when the outputs are there;
-    they hold until the next call, which writes over them. One thread at a time may use it.
+    they hold until the next call, which writes over them, but for those of a size that only a run
+    tells: these get new places. One thread at a time may use it.
 
     Attributes:
         inputs: what it reads, by name.
@@ -71,8 +73,8 @@ class BoundCall:
         self._binding.synchronize_inputs()
         for name, array in self.inputs.items():
             array.bind(self._binding, name)
-        for name in self._names:
-            self._binding.bind_output(name, place.kind, place.index)
+        self._bind_outputs(self._names)
+        self._used = False
         if recording is not None:
             # Outputs get their places in this run, which is not recorded: later runs write there.
             self._options = _run_options(_UNRECORDED)
@@ -87,26 +89,41 @@ class BoundCall:
         """
         with self._lock:
             try:
+                if self._used and self._options is None:
+                    self._bind_outputs(self._unforeseen)
                 self._binding.synchronize_inputs()
                 self._session.run_with_iobinding(self._binding, self._options)
                 self._binding.synchronize_outputs()
+                self._used = True
             except Exception as error:  # onnxruntime's share no base class but this one
                 problem = " ".join(str(error).split())
                 raise RunFailed(package=self._package, problem=problem) from error
         return self
 
-    def update(self, feed: Mapping[str, Any]) -> None:
+    def update(self, feed: Any) -> None:
         """Copy values into the inputs, from the host or from the same device.
+
+        Args:
+            feed: one array, where there is one input, or arrays by name.
 
         Raises:
             InputError: a name, shape or element type that isn't that of the input.
         """
         self._binding.synchronize_inputs()
+        names = ", ".join(self.inputs) or "no input"
+        if not isinstance(feed, Mapping):
+            if len(self.inputs) != 1:
+                raise InputError(problem=f"There are the inputs {names}: pass them by name.")
+            feed = dict.fromkeys(self.inputs, feed)
         for name, array in feed.items():
             held = self.inputs.get(name)
+            if held is None:
+                raise InputError(problem=f"There is no input {name!r}; expected: {names}.")
             if not isinstance(held, DeviceArray):
-                expected = ", ".join(self.inputs) or "no input"
-                raise InputError(problem=f"There is no input {name!r}; expected: {expected}.")
+                raise InputError(
+                    problem=f"{name} is read where another library has it, which alone can write "
+                    "there: write with that library, or bind the call to model.to_device(array)."
+                )
             held.update(copyable(array, self.place))
 
     def wait(self) -> None:
@@ -123,6 +140,23 @@ class BoundCall:
     def numpy(self) -> dict[str, Array]:
         """Copy the outputs to the host, by name."""
         return dict(zip(self._names, self._binding.copy_outputs_to_cpu(), strict=True))
+
+    @cached_property
+    def _unforeseen(self) -> list[str]:
+        """The outputs with a size that isn't one of the inputs': values may decide it.
+
+        Measured: ONNX Runtime refuses to write an output of another size where the last one lies.
+        """
+        known = {size for node in self._session.get_inputs() for size in node.shape if size}
+        return [
+            node.name
+            for node in self._session.get_outputs()
+            if any(not isinstance(size, int) and size not in known for size in node.shape)
+        ]
+
+    def _bind_outputs(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._binding.bind_output(name, self.place.kind, self.place.index)
 
 
 def run_on_device(

@@ -88,12 +88,18 @@ def copyable(value: Any, place: Place) -> Array | DeviceArray:
     """Return an array that can be copied from: one on the device as it is, else one of the host.
 
     Raises:
-        InputError: it lies on the device and can't be copied from there.
+        InputError: it can't be copied from where it lies.
     """
     if isinstance(value, DeviceArray):
         return value
     if place.kind == "cpu" or place_of(value, place) != place:
-        return np.asarray(value, order="C")
+        try:
+            array = np.asarray(value, order="C")
+        except Exception as error:  # the other library's own, of any class
+            raise InputError(
+                problem=f"A {type(value).__name__} can't be copied from ({error})."
+            ) from error
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     held = borrow(value, place)
     if not isinstance(held, DeviceArray):
         raise InputError(

@@ -3,33 +3,55 @@
 The first start compiles, and writes an EP context model: the same inputs and outputs around what
 was compiled. Every later start opens that one in its place, in seconds. Where a provider writes
 none, it finds its own files in its folder (TensorRT's engines and timing cache).
+
+TensorRT compiles for a range of sizes and refuses every other size as it runs: nothing is compiled
+anew where the range was given to it, nor where an EP context model was opened (`Compile` and
+`CreateNodeComputeInfoFromPrecompiledEngine` in onnxruntime's tensorrt_execution_provider.cc). So a
+dimension without an end gets one here, which the model's signature then says; and no EP context
+model is written of a model whose sizes nothing tells.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import onnxruntime as ort
 
 from edgekit import providers
+from edgekit.compiled import keys
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey, model_sha256, plain_sha256
+from edgekit.compiled.prepared import Prepared
 from edgekit.errors import BadValue, EdgekitError
-from edgekit.package import compiled
-from edgekit.package.building import Prepared, prepared
-from edgekit.package.compiled import CompileKey, model_sha256, plain_sha256
 from edgekit.package.reading import Stamp, Verified
 from edgekit.package.values import SessionChoice
 from edgekit.providers import Occasion, ProviderInfo, libraries, profiles
 from edgekit.providers.profiles import Profile
 from edgekit.runtime.sessions import open_session
+from edgekit.tensors import Signature
 
-__all__ = ["CONTEXT_FILE", "model_sha256", "open_compiled", "plain_sha256"]
+__all__ = ["CONTEXT_FILE", "Compiled", "model_sha256", "open_compiled", "plain_sha256"]
 
 log = logging.getLogger("edgekit")
 
 CONTEXT_FILE = "model_ctx.onnx"
+
+
+class Compiled(NamedTuple):
+    """A session, the private folder that it may still read and write, and what it takes.
+
+    Whoever closes the session lets `folder` adopt what is new and closes it after that. A
+    dimension of `signature` ends where the provider was compiled to; None where none was known.
+    """
+
+    session: ort.InferenceSession
+    folder: Prepared
+    signature: Signature | None
 
 
 def open_compiled(
@@ -42,27 +64,25 @@ def open_compiled(
     external: Mapping[str, Verified] | None = None,
     library: str | None = None,
     profile: Path | None = None,
-) -> tuple[ort.InferenceSession, Prepared]:
+) -> Compiled:
     """Make a session of what was compiled before, or compile it now, once for all processes.
 
     Args:
         model: the .onnx file.
         choice: how it is to run.
-        sha256: the hash of the model, see `edgekit.package.compiled.model_sha256`.
+        sha256: the hash of the model, see `edgekit.compiled.keys.model_sha256`.
         occasion: what the provider is told of the model; its folder is chosen here.
         label: what the model is, in messages: "cnn · fp32".
         external: the files beside the model that hold its weights.
         library: a plug-in provider's library, where the user named one.
         profile: begin a profile in a file whose name starts with this.
 
-    Returns:
-        The session, and the private folder that it may still read and write: whoever closes the
-        session lets it `adopt` what is new and closes it after that.
-
     Raises what `open_session` raises.
     """
     provider = providers.find(choice.provider, library=library)
-    occasion = _writable(provider, occasion, label)
+    occasion, ranges = _with_ranges(provider, occasion, label)
+    # A plain file, of which nothing is known, may take any size.
+    context = occasion.signature is not None or not provider.profile_form
     made: list[ort.InferenceSession] = []
 
     def opened(folder: Path, told: Occasion, *, context: bool) -> ort.InferenceSession:
@@ -73,11 +93,11 @@ def open_compiled(
             model, choice, external=external, library=library, occasion=here, profile=profile
         )
 
-    def build(folder: Path) -> None:
+    def compiled_in(folder: Path, *, context: bool) -> ort.InferenceSession:
         try:
-            made.append(opened(folder, occasion, context=True))
+            return opened(folder, occasion, context=context)
         except EdgekitError as error:
-            if not _profile(provider, occasion).inputs:
+            if not ranges.inputs or not provider.diagnose().usable:
                 raise
             # A graph that is split has inputs inside, of which a package knows no sizes.
             log.warning(
@@ -85,54 +105,80 @@ def open_compiled(
                 "once more: %s",
                 *(label, error),
             )
-            made.append(opened(folder, Occasion(), context=True))
+            return opened(folder, Occasion(), context=False)
+
+    def found(folder: Path) -> ort.InferenceSession:
+        try:
+            if (folder / CONTEXT_FILE).is_file():
+                session = _from_context(folder / CONTEXT_FILE, choice, library, profile)
+                if _is_whole(session, occasion.signature):
+                    return session
+                del session
+                (folder / CONTEXT_FILE).unlink()
+            return compiled_in(folder, context=False)
+        except EdgekitError as error:
+            log.warning(
+                "what was compiled of %s before can't be opened, so it is compiled again: %s",
+                *(label, error),
+            )
+            kept.empty()
+            return compiled_in(folder, context=context)
+
+    def build(folder: Path) -> None:
+        made.append(compiled_in(folder, context=context))
 
     kept = prepared(_key(choice, sha256, occasion, library), build, label=label)
     try:
         if not made:
-            found = kept.folder / CONTEXT_FILE
-            session = _from_context(found, choice, library, profile) if found.is_file() else None
-            made.append(session or opened(kept.folder, occasion, context=False))
+            made.append(found(kept.folder))
     except BaseException:
         kept.close()
         raise
-    return made[0], kept
+    return Compiled(made[0], kept, profiles.reachable(occasion.signature, ranges))
 
 
 def _from_context(
     found: Path, choice: SessionChoice, library: str | None, profile: Path | None
-) -> ort.InferenceSession | None:
-    """Open an EP context model; None, with a warning, where ONNX Runtime refuses it."""
+) -> ort.InferenceSession:
+    """Open an EP context model, by its path: what was compiled lies beside it."""
     status = found.stat()
     stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns)
-    try:
-        return open_session(Verified(found, None, stamp), choice, library=library, profile=profile)
-    except EdgekitError as error:
-        log.warning("what was compiled before can't be opened, so it is compiled again: %s", error)
-        return None
+    return open_session(Verified(found, None, stamp), choice, library=library, profile=profile)
 
 
-def _writable(provider: ProviderInfo, occasion: Occasion, label: str) -> Occasion:
-    """Leave out ranges that the provider's options can't hold; say how far open ones reach."""
+def _is_whole(session: ort.InferenceSession, signature: Signature | None) -> bool:
+    """Tell whether a session is of the whole model: TensorRT's provider writes an EP context model
+    for each part of a graph that is split, and of all of them the last one stays.
+    """
+    return signature is None or all(
+        [one.name for one in found] == [spec.name for spec in told]
+        for found, told in (
+            (session.get_inputs(), signature.inputs),
+            (session.get_outputs(), signature.outputs),
+        )
+    )
+
+
+def _with_ranges(
+    provider: ProviderInfo, occasion: Occasion, label: str
+) -> tuple[Occasion, Profile]:
+    """Give the ranges to compile for; leave out those that the provider's options can't hold."""
+    if not provider.profile_form or occasion.signature is None:
+        return occasion, Profile()
     try:
-        bounded = _profile(provider, occasion).bounded
+        ranges = profiles.profile(occasion.signature, seen=occasion.sizes)
     except BadValue as error:
         log.warning("%s is compiled for each size that comes, one by one: %s", label, error)
-        return Occasion()
-    if bounded:
-        log.info(
-            "%s is compiled for %s; a larger size is right too and compiles once more. Export it "
-            "with --dynamic and a range to say how far sizes go",
+        return Occasion(), Profile()
+    if ranges.bounded:
+        log.warning(
+            "%s is compiled for %s, and takes no larger size on %s: export it with --dynamic and "
+            "a range to say how far sizes go",
             label,
-            ", ".join(f"{name} up to {size}" for name, size in bounded.items()),
+            ", ".join(f"{name} up to {size}" for name, size in ranges.bounded.items()),
+            provider.name,
         )
-    return occasion
-
-
-def _profile(provider: ProviderInfo, occasion: Occasion) -> Profile:
-    if not provider.profile_form or occasion.signature is None:
-        return Profile()
-    return profiles.profile(occasion.signature, seen=occasion.sizes)
+    return occasion, ranges
 
 
 def _key(choice: SessionChoice, sha256: str, occasion: Occasion, library: str | None) -> CompileKey:
@@ -149,7 +195,12 @@ def _key(choice: SessionChoice, sha256: str, occasion: Occasion, library: str | 
         },
         session_options=choice.session_options,
         graph_level=choice.graph_level,
-        where=compiled.surroundings(
+        environment={
+            name: os.environ[name]
+            for name in sorted(provider.environment(choice))
+            if name in os.environ
+        },
+        where=keys.surroundings(
             [*provider.packages, *(one.distribution for one in provider.libraries)],
             # TensorRT that came as an archive, or by the system's packages, has no distribution.
             files=[

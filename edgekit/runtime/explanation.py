@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edgekit.package.values import Choice
-from edgekit.runtime.placement import in_words
+from edgekit.runtime.placement import computed, in_words
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -20,9 +20,9 @@ class Explanation(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        computed = f" in {self.computes}" if self.computes else ""
         where = f" ({in_words(self.placement)})" if self.placement else ""
         return (
-            f"{self.package}: variant {self.choice.variant} on {self.provider}{computed}{where}, "
-            f"{threads}, idle {self.choice.session.idle}: {self.choice.reason}"
+            f"{self.package}: variant {self.choice.variant} on {self.provider}"
+            f"{computed(self.computes)}{where}, {threads}, idle {self.choice.session.idle}: "
+            f"{self.choice.reason}"
         )

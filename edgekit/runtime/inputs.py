@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgekit.errors import InputError
-from edgekit.runtime.borrowing import borrow, place_of
-from edgekit.runtime.devices import DeviceArray, Held, Place
 from edgekit.tensors import Array, Dim, Signature, TensorSpec
 
 T = TypeVar("T")
@@ -31,51 +29,15 @@ def conform(signature: Signature, feed: Mapping[str, Any]) -> dict[str, Array]:
     Raises:
         InputError: a name or dtype that doesn't fit, with what was expected.
     """
-    return _each(signature, feed, _as_array)
+    return by_spec(signature, feed, _as_array)
 
 
-def conform_on_device(
-    signature: Signature, feed: Mapping[str, Any], place: Place
-) -> dict[str, Held]:
-    """Return arrays that lie on a device as they lie there, in the signature's order.
-
-    Raises:
-        InputError: a name, dtype or layout that doesn't fit, with what was expected.
-    """
-
-    def held(spec: TensorSpec, value: Any) -> Held:
-        try:
-            array = borrow(value, place)
-        except InputError as error:
-            raise InputError(problem=f"{spec.name}: {error}") from error
-        _check_dtype(spec, array.dtype)
-        return array
-
-    return _each(signature, feed, held)
-
-
-def on_device(feed: Mapping[str, Any], place: Place) -> bool:
-    """Tell whether arrays are to be read on the device where a model computes.
-
-    In the processor's memory only a `DeviceArray` is: any other array is passed as it always was.
-
-    Raises:
-        InputError: some lie there and some don't, or one lies on another device.
-    """
-    for value in feed.values():  # a loop: half a microsecond less than `all` of a generator
+def from_host(feed: Mapping[str, Any]) -> bool:
+    """Tell whether all arrays are numpy's own; any other array may lie on a device."""
+    for value in feed.values():  # noqa: SIM110 - half a microsecond less than `all` of a generator
         if type(value) is not np.ndarray:
-            break
-    else:
-        return False
-    places = {name: _place(name, value, place) for name, value in feed.items()}
-    there = [name for name, where in places.items() if where is not None]
-    elsewhere = [name for name, where in places.items() if where is None]
-    if there and elsewhere:
-        raise InputError(
-            problem=f"{there[0]} lies on {place} and {elsewhere[0]} doesn't: pass all inputs on "
-            f"{place}, where model.to_device(array) copies them, or all from the host."
-        )
-    return bool(there)
+            return False
+    return True
 
 
 def check_shapes(signature: Signature, arrays: Mapping[str, Any]) -> None:
@@ -107,9 +69,14 @@ def check_shapes(signature: Signature, arrays: Mapping[str, Any]) -> None:
                     )
 
 
-def _each(
+def by_spec(
     signature: Signature, feed: Mapping[str, Any], convert: Callable[[TensorSpec, Any], T]
 ) -> dict[str, T]:
+    """Convert each input by its specification, in the signature's order.
+
+    Raises:
+        InputError: a name that is missing, or that no input has.
+    """
     arrays: dict[str, T] = {}
     for spec in signature.inputs:
         if spec.name not in feed:
@@ -118,31 +85,6 @@ def _each(
     if len(feed) != len(arrays):
         raise _wrong_names(signature, feed)
     return arrays
-
-
-def _place(name: str, value: Any, here: Place) -> Place | None:
-    """Tell where an array is read, None where it comes from the host; refuse one out of reach."""
-    if isinstance(value, np.ndarray | np.generic):
-        return None
-    where = place_of(value, here)
-    if where == here and (here.kind != "cpu" or isinstance(value, DeviceArray)):
-        return where
-    if where is None or where.kind == "cpu":
-        return None
-    raise InputError(
-        problem=f"{name} lies on {where} and the model computes on {here}: {_move(where, here)}."
-    )
-
-
-def _move(where: Place, here: Place) -> str:
-    """Say what to type for an array that lies on another device than the model's."""
-    if here.kind == where.kind:
-        return (
-            f"move it there, or load the model with provider_options={{'device_id': "
-            f"'{where.index}'}}"
-        )
-    copied = "pass a copy in the processor's memory (array.cpu(), array.get(), array.numpy())"
-    return f"{copied}, or load the model with provider='cuda'" if where.kind == "cuda" else copied
 
 
 def _wrong_names(signature: Signature, feed: Mapping[str, Any]) -> InputError:
@@ -170,11 +112,16 @@ def _as_array(spec: TensorSpec, value: Any) -> Array:
         value = _from_dlpack(spec, value)
     elif _is_masked(value):
         raise _masked(spec)
-    _check_dtype(spec, value.dtype)
+    check_dtype(spec, value.dtype)
     return _native(value, dtype)
 
 
-def _check_dtype(spec: TensorSpec, found: np.dtype[Any]) -> None:
+def check_dtype(spec: TensorSpec, found: np.dtype[Any]) -> None:
+    """Check an element type, whatever its byte order.
+
+    Raises:
+        InputError: it isn't that of the input.
+    """
     if found.newbyteorder("=") != np.dtype(spec.dtype):
         raise InputError(
             problem=f"{spec.name} has dtype {found.name} and the model takes {spec.dtype}: "

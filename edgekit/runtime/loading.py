@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from edgekit import machine as machines
 from edgekit import providers
-from edgekit.errors import ModelFileError, NotFound, ProviderUnfit, UnknownName
+from edgekit.errors import BadValue, ModelFileError, NotFound, ProviderUnfit, UnknownName
 from edgekit.package import reading
 from edgekit.package.reading import Verified, open_verified
 from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
@@ -25,7 +25,7 @@ from edgekit.tensors import RunFacts, dim_sizes, dynamic_dims
 from edgekit.terms import Idle
 
 if TYPE_CHECKING:
-    from edgekit.package.building import Prepared
+    from edgekit.compiled.prepared import Prepared
 
 
 def load(
@@ -67,6 +67,12 @@ def load(
         ModelFileError: ONNX Runtime refuses the .onnx file.
         BadValue: an option's value isn't one that it takes.
     """
+    if not isinstance(provider_options, Mapping | None):
+        raise BadValue(
+            what="provider_options",
+            asked=repr(provider_options),
+            expected="a mapping of options' names to their values, all of them texts",
+        )
     choice = SessionChoice(
         provider=provider,
         threads=threads,
@@ -103,6 +109,7 @@ def open_model(
         lambda session, chosen: _open(
             path, variant, msgspec.structs.replace(way, session=session), chosen.reason
         ),
+        library=library,
     )
 
 
@@ -138,12 +145,12 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
     }
     graph = reading.graph_of(package, chosen)
     model = files.pop(chosen.model)
-    kept = None
+    kept, reachable = None, None
     if provider.builds:
         from edgekit.runtime import compiling  # 10 ms, of which the CPU provider has no use
 
         hashes = {name: package.files[name].sha256 for name in reading.files_of(chosen)}
-        opened, kept = compiling.open_compiled(
+        opened, kept, reachable = compiling.open_compiled(
             model,
             session,
             sha256=compiling.model_sha256(hashes),
@@ -160,7 +167,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
     refuse_disagreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
     return Model(
         opened,
-        graph.signature,
+        reachable or graph.signature,
         name=package.name,
         facts=_facts(opened, provider, way, f"{package.name}/{chosen.name}", chosen.precision),
         choice=_choice(chosen.name, way.session, reason, why),
@@ -232,7 +239,7 @@ def _open_onnx(path: Path, variant: str, way: _Way, why: str) -> Model:
         opened,
         signature_of(opened, path=path),
         name=path.stem,
-        facts=_facts(opened, provider, way, path.name, "as stored"),
+        facts=_facts(opened, provider, way, path.name, placement.AS_STORED),
         choice=_choice(path.stem, way.session, "a plain .onnx file: nothing to choose from", why),
         kept=kept,
     )
@@ -248,7 +255,7 @@ def _opened(
         # A file whose weights lie in others, of which nothing says what they must be, has none.
         sha256 = compiling.plain_sha256(path)
         if sha256 is not None:
-            return compiling.open_compiled(
+            opened, kept, _ = compiling.open_compiled(
                 file,
                 way.session,
                 sha256=sha256,
@@ -257,6 +264,7 @@ def _opened(
                 library=way.library,
                 profile=way.profile,
             )
+            return opened, kept
     return open_session(file, way.session, library=way.library, profile=way.profile), None
 
 
@@ -286,7 +294,7 @@ def _facts(
         placement=nodes,
         # Between providers that work in the same memory nothing is copied.
         copies=None if provider.device else 0,
-        computes=provider.computes(way.session, precision),
+        computes=provider.computes(way.session, precision) or None,
         library=way.library,
     )
 

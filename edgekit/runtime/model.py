@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,23 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
-from edgekit import providers
 from edgekit.errors import BadValue, EdgekitError, InputError, ModelClosed, RunFailed
 from edgekit.package.reading import graph_of
 from edgekit.package.values import Choice, Package, Variant
-from edgekit.runtime.binding import BoundCall
 from edgekit.runtime.checks import CheckReport, check_cases
-from edgekit.runtime.devices import Held, Place
 from edgekit.runtime.explanation import Explanation
-from edgekit.runtime.inputs import check_shapes, conform, conform_on_device, on_device
-from edgekit.runtime.recording import Recorded, option_of, refuse_unreplayable
-from edgekit.runtime.resident import Resident
+from edgekit.runtime.inputs import check_shapes, conform, from_host
+from edgekit.runtime.recordable import option_of, refuse_unreplayable
 from edgekit.tensors import Array, RunFacts, Signature, TensorSpec
 
 __all__ = ["Explanation", "Model"]
 
 if TYPE_CHECKING:
-    from edgekit.package.building import Prepared
+    from edgekit.compiled.prepared import Prepared
+    from edgekit.runtime.binding import BoundCall
+    from edgekit.runtime.resident import Resident
 
 _KNOWN_SHAPES = 256
 
@@ -76,10 +75,10 @@ class Model:
         self._variant = variant
         self._output_names = [spec.name for spec in signature.outputs]
         self._one_output = len(self._output_names) == 1
-        place = _place(facts, choice)
-        self._resident = Resident(self._output_names, place, package=name)
         if option_of(choice.session):
-            nodes = facts.placement or {}
+            from edgekit.runtime.recording import Recorded
+
+            place, nodes = self._resident.place, facts.placement or {}
             refuse_unreplayable(choice.session, nodes, session, place=place, variant=choice.variant)
             self._session = Recorded(session, self._output_names, place=place, package=name)
         only = signature.inputs[0] if len(signature.inputs) == 1 else None
@@ -120,8 +119,9 @@ class Model:
             arrays: Any = {self._only_name: feed}
         else:
             values = self._by_name(feed, named)
-            if on_device(values, self._resident.place):
-                return self._given(self._resident.run(session, self._held(values)))
+            if not from_host(values) and (held := self._resident.held(self.signature, values)):
+                self._check_shapes(held)
+                return self._given(self._resident.run(session, held))
             arrays = self._arrays(values)
         try:
             answers = session.run(self._output_names, arrays)
@@ -173,8 +173,9 @@ class Model:
         if session is None:
             raise ModelClosed(package=self.name)
         values = self._by_name(feed, {})
-        if on_device(values, self._resident.place):
-            return self._resident.bound_to(session, self._held(values))
+        if held := self._resident.held(self.signature, values):
+            self._check_shapes(held)
+            return self._resident.bound_to(session, held)
         return self._resident.bound_to_copies(session, self._arrays(values))
 
     def check(self) -> CheckReport:
@@ -250,6 +251,14 @@ class Model:
         closed = ", closed" if self._session is None else ""
         return f"<Model {self.name} ({self._choice.variant}{closed}): {inputs} → {outputs}>"
 
+    @cached_property
+    def _resident(self) -> Resident:
+        """Calls on arrays of the device: 5 ms to import, for which few apps have a use."""
+        from edgekit.runtime.resident import Resident, computes_in
+
+        place = computes_in(self._choice.session, library=self.facts.library)
+        return Resident(self._output_names, place, package=self.name)
+
     def _given(self, answers: list[Any]) -> Any:
         return (
             answers[0] if self._one_output else dict(zip(self._output_names, answers, strict=True))
@@ -257,11 +266,6 @@ class Model:
 
     def _arrays(self, values: Mapping[str, Any]) -> dict[str, Array]:
         arrays = conform(self.signature, values)
-        self._check_shapes(arrays)
-        return arrays
-
-    def _held(self, values: Mapping[str, Any]) -> dict[str, Held]:
-        arrays = conform_on_device(self.signature, values, self._resident.place)
         self._check_shapes(arrays)
         return arrays
 
@@ -287,11 +291,3 @@ class Model:
                 else f"{self.name} has one input: pass one array, or {names}=array."
             )
         return {self._only_name: feed}
-
-
-def _place(facts: RunFacts, choice: Choice) -> Place:
-    """Tell in which memory a model computes."""
-    provider = providers.find(facts.provider, library=facts.library)
-    if not provider.device:
-        return Place()
-    return Place(provider.device, int(choice.session.provider_options.get("device_id", 0)))

@@ -21,6 +21,9 @@ from edgekit.providers.info import ProviderInfo
 Nodes = Mapping[str, Mapping[str, int]]
 """How many nodes of each operator each provider runs, by our names."""
 
+_CONTEXT = "EPContext"
+"""The operator that stands for nodes which a provider compiled at an earlier start."""
+
 _COPIES = ("MemcpyFromHost", "MemcpyToHost")
 
 
@@ -53,6 +56,17 @@ def elsewhere(nodes: Nodes, provider: str) -> dict[str, Mapping[str, int]]:
     return {name: operators for name, operators in nodes.items() if name != provider and operators}
 
 
+AS_STORED = "as stored"
+"""The precision of a plain .onnx file, which isn't read to tell it."""
+
+
+def computed(computes: str | None) -> str:
+    """Write in which precision a model is computed, with a space in front: `` in fp32``."""
+    if computes is None:
+        return " in a precision that it does not tell"
+    return f" in {computes.replace(AS_STORED, 'the stored precision')}"
+
+
 def in_words(nodes: Nodes) -> str:
     """Write where nodes run, the asked provider first: ``all 51 nodes``, or
     ``51 nodes; 3 on cpu (2 Shape, 1 Gather)``."""
@@ -66,7 +80,9 @@ def in_words(nodes: Nodes) -> str:
         if operators
     ]
     every = "" if said else "all "
-    return "; ".join([f"{every}{total} {'node' if total == 1 else 'nodes'}", *said])
+    compiled = sum(n for operator, n in own.items() if operator.endswith(_CONTEXT))
+    of = f", {compiled} of them a compiled part of the model" if compiled else ""
+    return "; ".join([f"{every}{total} {'node' if total == 1 else 'nodes'}{of}", *said])
 
 
 def refuse_elsewhere(model: str, nodes: Nodes, *, provider: str) -> None:

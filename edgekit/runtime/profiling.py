@@ -11,7 +11,7 @@ from edgekit import providers
 from edgekit.package.values import SessionChoice
 from edgekit.runtime import placement
 from edgekit.runtime.loading import open_model
-from edgekit.runtime.recording import OPTIONS
+from edgekit.runtime.recordable import OPTIONS
 from edgekit.tensors import Feed
 
 
@@ -39,8 +39,9 @@ def count_copies(
         return 0
     kept = {k: v for k, v in session.provider_options.items() if k not in OPTIONS}
     plain = msgspec.structs.replace(session, provider_options=kept)
-    with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as folder, open_model(
-        path, variant, plain, library=library, profile=Path(folder) / "run"
-    ) as model:
+    with (
+        tempfile.TemporaryDirectory(prefix="edgekit-profile-") as folder,
+        open_model(path, variant, plain, library=library, profile=Path(folder) / "run") as model,
+    ):
         model(feed)
         return placement.copies(model.end_profile())

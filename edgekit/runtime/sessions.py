@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,19 @@ from typing import Any
 import onnxruntime as ort
 
 from edgekit import providers
-from edgekit.errors import CorruptPackage, ModelFileError, ProviderUnavailable, ProviderUnfit
+from edgekit.errors import (
+    CorruptPackage,
+    EdgekitError,
+    ModelFileError,
+    ProviderUnavailable,
+    ProviderUnfit,
+)
 from edgekit.installed import conflict
 from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
 from edgekit.providers.info import Occasion, OrtSettings, ProviderInfo
 from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
-
-log = logging.getLogger("edgekit")
 
 _ONLY_ERRORS = 3
 _NO_RECORDING = "graph capture feature"
@@ -83,14 +86,16 @@ def open_session(
         options.add_external_initializers_from_files_in_memory(
             list(contents), list(contents.values()), list(map(len, contents.values()))
         )
-    listed = _add_provider(options, provider, settings, choice)
     try:
+        listed = _add_provider(options, provider, settings, choice)
         session = ort.InferenceSession(
             model.content if in_memory else str(model.path),
             sess_options=options,
             providers=listed,
             enable_fallback=False,
         )
+    except EdgekitError:
+        raise
     except Exception as error:  # onnxruntime's exceptions share no base class but this one
         if _NO_RECORDING in str(error):
             raise ProviderUnfit(
@@ -189,7 +194,9 @@ def _add_provider(
 def _warn_of_conflict() -> None:
     sentence = conflict()
     if sentence:
-        log.warning("%s", sentence)
+        import logging
+
+        logging.getLogger("edgekit").warning("%s", sentence)
 
 
 def _refuse_unusable(provider: ProviderInfo, seen: str = "") -> None:

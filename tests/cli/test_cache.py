@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from edgekit.cli.commands.cache import command
+from edgekit.compiled import keys
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey
 from edgekit.measure.warming import WALL_S
-from edgekit.package import compiled
-from edgekit.package.building import prepared
-from edgekit.package.compiled import CompileKey
 from edgekit.report.cache import CacheClearDocument, CacheListDocument
 
 
@@ -32,10 +32,10 @@ def kept(top: Path) -> Callable[..., Path]:
     """Keep something that a provider built, and return its folder."""
 
     def keep(provider: str = "tensorrt", *, driver: str = "", label: str = "") -> Path:
-        where = msgspec.structs.replace(compiled.surroundings(()), driver=driver)
+        where = msgspec.structs.replace(keys.surroundings(()), driver=driver)
         key = CompileKey(provider, "ab" * 32, {}, {}, "all", where)
         prepared(key, build, label=label).close()
-        return compiled.place_of(key)
+        return keys.place_of(key)
 
     def build(folder: Path) -> None:
         (folder / "a.engine").write_bytes(b"x" * 250_000)

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from edgekit import providers
+from edgekit.measure.packages import candidates, open_subject
+from edgekit.measure.plan import Candidate
 from edgekit.measure.results import BenchReport
+from edgekit.measure.ways import How
+from edgekit.package.values import SessionChoice
 from edgekit.providers import choosing
 
 Here = Callable[..., int]
@@ -58,6 +62,8 @@ def test_a_provider_that_cannot_be_used_is_one_sentence_with_its_cause(
         ),
         (("--provider", "cpu", "--provider-library", "lib.so"), "part of onnxruntime"),
         (("--provider", "best", "--provider-option", "a=b"), "by its name"),
+        (("--provider-library", "lib.so"), "part of onnxruntime"),
+        (("--provider-option", "a=b"), "There is no option of the provider cpu 'a'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_starts(
@@ -80,6 +86,41 @@ def test_bench_says_which_provider_is_the_best_and_why_no_other(
     chosen = choosing.best()
     assert report.rows[-1].provider == chosen.provider
     assert chosen.reason in report.bench.notes
+
+
+def test_check_says_which_provider_is_the_best_too(
+    tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    assert here("check", tiny_package, "--provider", "best") == 0
+    assert f"Note: {choosing.best().reason}" in " ".join(capsys.readouterr().out.split())
+    assert here("check", tiny_package, "--provider", "best", "--json") == 0
+    assert document("check", capsys.readouterr().out).note == choosing.best().reason
+
+
+def test_a_library_may_lie_at_home(
+    tiny_package: Path, here: Here, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tiny_package))
+    asked = ("--provider", "frog", "--provider-library", "~/frog.so")
+    assert here("inspect", tiny_package, *asked) == 1
+    assert f"there is no file {tiny_package / 'frog.so'}" in capsys.readouterr().err
+
+
+def test_a_row_is_named_after_the_precision_that_was_asked_for(
+    tiny_package: Path, openvino_library: Path
+) -> None:
+    def candidate(**options: str) -> Candidate:
+        session = SessionChoice(provider="openvino", provider_options=options)
+        how = How(session, library=str(openvino_library))
+        ((one,), _) = candidates([open_subject(tiny_package)], how)
+        return one
+
+    plain, short = candidate(), candidate(INFERENCE_PRECISION_HINT="bf16")
+    assert plain.label == "fp32 · openvino"
+    assert short.label == "fp32 · openvino, bf16"
+    # What was asked for may round as it does; what wasn't is held to what the variant keeps.
+    assert plain.tolerance
+    assert not short.tolerance
 
 
 def test_bench_tells_placement_and_precision(

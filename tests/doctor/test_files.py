@@ -51,8 +51,21 @@ def test_other_content_other_size_and_a_missing_file_are_told(owner: Owner, tmp_
     )
 
 
+@pytest.mark.parametrize(
+    ("torn", "told"),
+    [
+        ("thing/a\0b.py,sha256=x,1", "thing/a\0b.py"),
+        ('thing/a.py,"' + "x" * 200_000, "some_thing-1.0.dist-info/RECORD"),
+    ],
+    ids=["a name that is none", "no end of a field"],
+)
+def test_a_torn_list_of_files_is_told(owner: Owner, torn: str, told: str) -> None:
+    (owner.metadata / "RECORD").write_text(torn)
+    assert changed(owner, "thing").files == (told,)
+
+
 def test_the_numpy_that_is_installed_here_is_as_it_was() -> None:
-    (numpy,) = owners("numpy", beginning="numpy")
+    (numpy,) = owners("numpy", beginning=("numpy",))
     compared = changed(numpy, "numpy/lib")
     assert compared.looked_at > 10
     assert compared.files == ()

@@ -48,6 +48,7 @@ def test_benches_under_other_conditions_are_kept_side_by_side(
     tiny_package: Path, made: Make
 ) -> None:
     different = [made(), made(sizes={"batch": 4}, batch=4), made(threads=2), made(arrays="device")]
+    different += [made(provider_options={"NUM_STREAMS": "2"})]
     for one in different:
         keep(tiny_package, one)
     assert reports(tiny_package) == different

@@ -200,6 +200,24 @@ def test_a_package_is_not_timed_beside_itself(tiny_package: Path, tmp_path: Path
         bench_packages(twice, ONE_THREAD, originals=[], left_out=[])
 
 
+@pytest.mark.parametrize(
+    ("provider", "options", "label"),
+    [
+        ("cpu", {}, "fp32 · cpu"),
+        ("cuda", {}, "fp32 · cuda"),
+        ("cuda", {"use_tf32": "1"}, "fp32 · cuda, products in TF32"),
+        # A worker has the variable that forbids TF32, whatever stands in this process.
+        ("tensorrt", {}, "fp32 · tensorrt"),
+    ],
+)
+def test_a_label_tells_what_a_worker_computes_in_where_it_is_another_precision(
+    provider: str, options: dict[str, str], label: str, tiny_package: Path
+) -> None:
+    how = How(SessionChoice(provider=provider, provider_options=options))
+    ((made,), _) = candidates([open_subject(tiny_package)], how)
+    assert made.label == label
+
+
 def test_every_variant_of_every_package_has_a_label_of_its_own(
     tiny_package: Path, tmp_path: Path
 ) -> None:

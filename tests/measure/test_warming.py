@@ -11,13 +11,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from edgekit.compiled import keys
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey
 from edgekit.errors import BadValue, ProviderUnavailable, StorageError, UnknownName
 from edgekit.measure import warming
 from edgekit.measure.warming import warm
 from edgekit.measure.ways import How
-from edgekit.package import compiled, reading
-from edgekit.package.building import prepared
-from edgekit.package.compiled import CompileKey
+from edgekit.package import reading
 from edgekit.package.values import SessionChoice
 from edgekit.tensors import RunFacts
 from edgekit.workers import Call, Opened, Timed
@@ -35,12 +36,11 @@ class Compiling:
     """A worker on a machine with TensorRT: opening a variant builds an engine and keeps it."""
 
     fed: ClassVar[list[tuple[int, ...]]]
-    environments: ClassVar[list[dict[str, str]]]
     released: ClassVar[list[bool]]
     builds: ClassVar[bool]
 
-    def __init__(self, what: str, *, wall_s: float, environment: dict[str, str]) -> None:
-        self.environments.append(environment)
+    def __init__(self, what: str, *, wall_s: float) -> None:
+        """Take no environment: the app has none of a bench's."""
 
     def __enter__(self) -> Compiling:
         return self
@@ -52,8 +52,8 @@ class Compiling:
         package = reading.read(Path(call.arguments["path"]))
         variant = reading.variant_named(package, call.arguments["variant"])
         files = {name: package.files[name].sha256 for name in reading.files_of(variant)}
-        where = compiled.surroundings(())
-        key = CompileKey("tensorrt", compiled.model_sha256(files), {}, {}, "all", where)
+        where = keys.surroundings(())
+        key = CompileKey("tensorrt", keys.model_sha256(files), {}, {}, "all", where)
         prepared(key, self._build, label=f"{package.name} · {variant.name}").close()
         facts = RunFacts("tensorrt", "fp32", 1)
         return Opened(package.graphs[0].signature, facts, import_ms=1.0, load_ms=2.0)
@@ -73,7 +73,7 @@ class Compiling:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> type[Compiling]:
-    for name, value in (("fed", []), ("environments", []), ("released", []), ("builds", True)):
+    for name, value in (("fed", []), ("released", []), ("builds", True)):
         monkeypatch.setattr(Compiling, name, value, raising=False)
 
     def usable(how: How) -> tuple[How, str]:
@@ -97,13 +97,6 @@ def test_warm_builds_once_and_says_what_is_kept(
     assert not second.built
     assert [kept.folder for kept in second.compiled] == [entry.folder]
     assert worker.fed == [(4, 4), (1, 4)]
-
-
-def test_warm_gives_the_worker_the_surroundings_that_a_bench_has(
-    tiny_package: Path, worker: type[Compiling]
-) -> None:
-    warm(tiny_package, TENSORRT)
-    assert worker.environments == [TENSORRT.provider.environment(TENSORRT.session)]
 
 
 def test_warm_fails_when_nothing_was_kept(

@@ -38,7 +38,15 @@ def test_the_best_here_is_told_with_what_stands_in_the_way_of_each_better_one() 
     assert tuple(chosen.passed_over) == better
     for name in better:
         assert chosen.passed_over[name] == providers.find(name).diagnose().cause
-        assert f"not {name}: {chosen.passed_over[name]}" in chosen.reason
+        assert chosen.reason.count(f": {chosen.passed_over[name]}") == 1
+
+
+def test_providers_that_fail_for_one_cause_are_named_together() -> None:
+    passed_over = {"tensorrt": "no GPU", "cuda": "no GPU", "openvino": "no Intel"}
+    assert choosing.Chosen("cpu", passed_over).reason == (
+        "the best provider that can be used here is cpu (not tensorrt, cuda: no GPU; not openvino: "
+        "no Intel)"
+    )
 
 
 def test_where_all_can_be_used_the_first_is_taken(usable: None) -> None:
@@ -94,5 +102,7 @@ def test_what_is_not_about_the_provider_is_raised(usable: None) -> None:
 
 def test_options_of_one_provider_are_refused() -> None:
     choice = SessionChoice(provider="best", provider_options={"use_tf32": "1"})
-    with pytest.raises(BadValue, match="the provider that they are for"):
+    with pytest.raises(BadValue, match="the provider that it is for"):
         choosing.first_that_opens(choice, opened)
+    with pytest.raises(BadValue, match="the library of a provider cannot be given"):
+        choosing.first_that_opens(SessionChoice(provider="best"), opened, library="x.so")

@@ -409,7 +409,8 @@ def plugin_library(
 
 
 def devices(*names: str) -> Callable[[], list[Any]]:
-    return lambda: [SimpleNamespace(ep_name=name, ep_metadata={}) for name in names]
+    cpu = {"ov_device": "CPU"}
+    return lambda: [SimpleNamespace(ep_name=name, ep_metadata=cpu) for name in names]
 
 
 def test_openvino_is_registered_once_and_usable_with_a_device(
@@ -423,12 +424,28 @@ def test_openvino_is_registered_once_and_usable_with_a_device(
 
 
 @pytest.mark.usefixtures("plugin_library")
+def test_openvino_is_given_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit.providers import plugin
+
+    name = "OpenVINOExecutionProvider"
+    cpu, gpu = (SimpleNamespace(ep_name=name, ep_metadata={"ov_device": d}) for d in ("CPU", "GPU"))
+    seen: list[Any] = []
+    monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: list(seen))
+    monkeypatch.setattr(
+        onnxruntime, "register_execution_provider_library", lambda *_: seen.extend([gpu, cpu])
+    )
+    info = providers.find("openvino")
+    assert info.plugin is not None
+    assert plugin.devices(info.plugin, name, extra="openvino") == [cpu]
+
+
+@pytest.mark.usefixtures("plugin_library")
 def test_openvino_without_a_device_says_what_it_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     # OpenVINO's plug-in loads on an AMD processor and offers nothing.
     some = devices("CPUExecutionProvider", "OpenVINOExecutionProvider.AUTO")
     monkeypatch.setattr(onnxruntime, "get_ep_devices", some)
     assert diagnose("openvino").cause == (
-        "onnxruntime-ep-openvino finds no device here: it supports an Intel processor, GPU or NPU"
+        "onnxruntime-ep-openvino finds no device here: it supports an Intel processor"
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnxruntime
@@ -236,22 +236,34 @@ def test_versions_are_listed_once_each(site: Site) -> None:
     assert set(libraries.versions_of(f"{site.name}.so")) == {str(real), str(old)}
 
 
-def test_preloading_says_nothing_on_stdout_and_loads_what_is_asked(
-    site: Site, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.fixture
+def unloaded() -> Iterator[None]:
+    libraries.preload.cache_clear()
+    yield
+    libraries.preload.cache_clear()
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_onnxruntime_preloads_once_and_says_nothing_on_stdout(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    site.library(f"tensorrt_libs/{site.name}.so.10")
-    says = "Failed to load libcublas.so.13"
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print(says), raising=False)
-    assert libraries.preload((Library(f"{site.name}.so", "10"),)) == f"{says}\n"
+    calls: list[None] = []
+
+    def load() -> None:
+        print("Failed to load libcublas.so.13")
+        calls.append(None)
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", load, raising=False)
+    libraries.preload()
+    libraries.preload()
+    assert len(calls) == 1
     assert capfd.readouterr().out == ""
-    assert is_loaded(f"{site.name}.so.10")
 
 
-def test_preloading_works_with_an_onnxruntime_that_cannot(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("unloaded")
+def test_an_onnxruntime_that_preloads_nothing_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(onnxruntime, "preload_dlls", raising=False)
-    assert libraries.preload((Library(f"{site.name}.so", "10"),)) == ""
+    libraries.preload()
 
 
 @pytest.mark.parametrize("program", [None, "/nonexistent/ldconfig"])

@@ -194,6 +194,11 @@ GRAPHS: dict[str, tuple[Any, ...]] = {
         {"p": np.arange(3000, 3003).reshape(3, 1), **X},
         {"w": drawn(4, 4), "k": drawn(1, 4)},
     ),
+    "a Scatter that adds up": (
+        ONE + '{ h = Relu(x) k = ScatterND<reduction="add">(h, i, u) y = Mul(k, k) }',
+        X,
+        {"i": np.array([[0], [0]]), "u": drawn(2, 4)},
+    ),
     "an end that cuts off nothing": (
         ONE + "{ h = Mul(x, x) y = Clip(h, a, b) }",
         X,
@@ -224,6 +229,27 @@ def test_an_fp16_model_answers_as_its_original(name: str, save: Save, run: Run) 
             assert got[output_name].dtype == array.dtype
             bound = 2e-3 * np.abs(array).max(initial=0)
             np.testing.assert_allclose(got[output_name], array, rtol=2e-3, atol=bound)
+
+
+@pytest.mark.parametrize(
+    ("node", "opset", "why"),
+    [
+        ("k = MeanVarianceNormalization(h)", 20, "ONNX writes it out with float32 inside"),
+        ("b = BitCast<to=6>(h) k = BitCast<to=1>(b)", 26, "it takes numbers for their bits"),
+        ('k = ScatterND<reduction="max">(h, i, u)', 20, "it adds up where it writes"),
+    ],
+)
+def test_what_is_another_thing_in_fp16_stays_in_float32(
+    node: str, opset: int, why: str, save: Save, run: Run
+) -> None:
+    text = "(float[n,4,2,2] x) => (float[n,4,2,2] y) { h = Relu(x) " + node + " y = Mul(k, k) }"
+    weights = {"i": np.array([[0], [0]]), "u": drawn(2, 4, 2, 2)} if "ScatterND" in node else {}
+    model = save(text, weights=weights, opset=opset)
+    feed = {"x": drawn(3, 4, 2, 2)}
+    output, made = quantized(model, feed)
+    assert made.nodes == 2
+    assert all(reason.startswith(why) for reason in made.kept.values())
+    np.testing.assert_allclose(run(output, feed)["y"], run(model, feed)["y"], rtol=2e-3, atol=1e-2)
 
 
 @pytest.mark.parametrize("opset", [8, 9, 11, 13, 17, 18, 21, 23])

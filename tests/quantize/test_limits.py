@@ -132,17 +132,6 @@ def test_a_running_sum_stays(kept: Kept) -> None:
     assert "stands still" in found["CumSum:y"]
 
 
-def test_large_angles_and_what_makes_them_stay(kept: Kept) -> None:
-    text = ONE + "{ h = Mul(x, w) k = Add(h, w) y = Cos(k) z = Sin(x) }"
-    found = kept(text, row(100, 3), weights={"w": np.float32(2)})
-    assert found.keys() == {"Mul:h", "Add:k", "Cos:y", "Sin:z"}
-    assert found["Mul:h"] == "it makes the angles of Cos:y, which reach 202"
-
-
-def test_small_angles_need_nothing(kept: Kept) -> None:
-    assert kept(ONE + "{ y = Cos(x) }", row(3, -3)) == {}
-
-
 def test_the_largest_finite_number_is_found() -> None:
     assert largest_of(np.array([1, -3, np.inf, np.nan], np.float32)) == 3
     assert largest_of(np.array([], np.float32)) == 0

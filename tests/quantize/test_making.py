@@ -125,6 +125,11 @@ def test_a_variant_is_replaced_when_that_is_asked_for(tiny_package: Path) -> Non
     assert reading.read(tiny_package).variants[1].recipe == done.variant.recipe
 
 
+def test_a_name_without_letters_is_none(tiny_package: Path) -> None:
+    with pytest.raises(BadValue, match="cannot be '': expected letters"):
+        quantize(tiny_package, scheme="fp16", name="")
+
+
 def test_only_a_float32_variant_is_made_into_fp16(tiny_package: Path) -> None:
     quantize(tiny_package, scheme="fp16")
     with pytest.raises(BadValue, match=r"fp16, which is fp16: expected a variant in float32"):

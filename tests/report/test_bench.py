@@ -36,6 +36,15 @@ def test_the_head_says_whether_copies_are_timed(
     assert said in head
 
 
+def test_options_of_the_provider_stand_in_the_heading(
+    bench_report: MakeReport, text_of: TextOf
+) -> None:
+    made = bench_report()
+    bench = msgspec.structs.replace(made.bench, provider_options={"NUM_STREAMS": "2"})
+    said = text_of(benched, [msgspec.structs.replace(made, bench=bench)])
+    assert "NUM_STREAMS=2" in said.splitlines()[0]
+
+
 def test_the_precision_of_an_original_beside_a_gpu_is_said(
     bench_report: MakeReport, text_of: TextOf
 ) -> None:

@@ -94,11 +94,42 @@ def test_what_does_not_fit_is_refused_as_from_the_host(
         model.to_device(array)
 
 
-def test_a_mixture_of_places_is_refused(write_onnx: WriteOnnx) -> None:
+def test_in_the_processors_memory_any_mixture_is_passed(write_onnx: WriteOnnx) -> None:
     model = edgekit.load(write_onnx(SUM))
-    x = np.zeros(2, np.float32)
-    with pytest.raises(InputError, match="offset lies on cpu and x doesn't: pass all inputs on"):
-        model(x=x, offset=model.to_device({"x": x, "offset": x})["offset"])
+    x = np.ones(2, np.float32)
+    there = model.to_device({"x": x, "offset": x})
+    for big in (x, x.astype(">f4"), [1.0, 1.0]):
+        answer = model(x=big, offset=there["offset"])
+        assert isinstance(answer["y"], np.ndarray)
+        np.testing.assert_array_equal(answer["y"], 2 * x)
+
+
+def test_outputs_whose_size_values_decide_may_change_it(write_onnx: WriteOnnx) -> None:
+    model = edgekit.load(write_onnx("(float[n] x) => (int64[1,k] y) { y = NonZero(x) }"))
+    call = model.bound(np.array([1, 0, 2], np.float32))
+    assert call().numpy()["y"].tolist() == [[0, 2]]
+    call.update(np.array([1, 1, 2], np.float32))
+    assert call().numpy()["y"].tolist() == [[0, 1, 2]]
+
+
+def test_what_another_library_alone_can_write_is_said(tiny_onnx: Any) -> None:
+    call = edgekit.load(tiny_onnx()).bound(np.zeros((1, 4), np.float32))
+    call.inputs["x"] = object()  # type: ignore[assignment]
+    with pytest.raises(InputError, match="x is read where another library has it"):
+        call.update({"x": np.zeros((1, 4), np.float32)})
+
+
+def test_values_are_copied_from_whatever_holds_them(tiny_onnx: Any, tiny_answer: Any) -> None:
+    x = np.linspace(-1, 1, 4, dtype=np.float32).reshape(1, 4)
+    call = edgekit.load(tiny_onnx()).bound(np.zeros((1, 4), np.float32))
+    for held in (x, x.astype(">f4"), np.asfortranarray(x), {"x": x}, borrow(x, CPU)):
+        call.update(np.zeros((1, 4), np.float32))
+        call.update(held)
+        (answer,) = call().numpy().values()
+        np.testing.assert_allclose(answer, tiny_answer({"x": x}), atol=1e-6)
+    torch = pytest.importorskip("torch")
+    with pytest.raises(InputError, match="A Tensor can't be copied from"):
+        call.update(torch.zeros(1, 4, requires_grad=True))
 
 
 def test_names_are_checked_on_the_device_too(tiny_onnx: Any) -> None:

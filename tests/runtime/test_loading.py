@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit import providers
 from edgekit.errors import (
     BadValue,
     CorruptPackage,
@@ -19,6 +21,7 @@ from edgekit.errors import (
     InputError,
     ModelFileError,
     NotFound,
+    ProviderUnavailable,
     UnknownName,
 )
 from edgekit.package import commit, reading
@@ -131,7 +134,10 @@ def test_wishes_that_cannot_be_met_get_a_sentence(tiny_package: Path, tiny_onnx:
         (tiny_package, {"variant": "fp23"}, UnknownName, "Did you mean 'fp32'"),
         (plain, {"variant": "int8"}, UnknownName, "there is: portable, tiny"),
         (tiny_package, {"provider": "cdua"}, UnknownName, "Did you mean 'cuda'"),
-        (tiny_package, {"threads": 0}, BadValue, "threads cannot be 0: expected 1 or more"),
+        (tiny_package, {"threads": 0}, BadValue, "threads cannot be 0: expected a whole number"),
+        (tiny_package, {"threads": "2"}, BadValue, "threads cannot be '2': expected a whole"),
+        (tiny_package, {"provider_options": ["a"]}, BadValue, "['a']: expected a mapping of"),
+        (tiny_package, {"provider": "best", "provider_library": "x"}, BadValue, "by its name"),
         (tiny_package, {"idle": "nap"}, UnknownName, "there is: spin, brief, sleep"),
     ]
     for path, wish, kind, sentence in wishes:
@@ -273,3 +279,14 @@ def test_what_can_be_loaded_has_a_name(two_graphs: Path, tiny_onnx: Any) -> None
         variant_names(two_graphs / "gone")
     with pytest.raises(ModelFileError, match=r"does not end in \.onnx"):
         variant_names(two_graphs / "manifest.json")
+
+
+@pytest.mark.parametrize("provider", ["tensorrt", "tensorrt-rtx"])
+def test_a_provider_that_is_not_here_is_refused_without_another_word(
+    provider: str, tiny_package: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if providers.find(provider).diagnose().usable:
+        pytest.skip("it can be used here")
+    with pytest.raises(ProviderUnavailable):
+        edgekit.load(tiny_package, provider=provider)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -101,18 +101,45 @@ def test_any_plug_in_runs_by_its_registered_name_and_its_library(
         assert model.facts.provider == name
         assert model.facts.library == str(openvino_library)
         assert list(model.facts.placement or {}) == [name]
+        # Of one that edgekit doesn't know it can't say that float32 stays float32.
+        assert model.facts.computes is None
+        assert "in a precision that it does not tell" in str(model.explain())
 
 
 def test_a_name_that_the_library_does_not_register_is_refused(
     tiny_package: Path, openvino_library: Path
 ) -> None:
-    with pytest.raises(ProviderUnavailable, match="finds no device"):
+    with pytest.raises(ProviderUnavailable, match=r"and no Frog\. Ask for 'OpenVINOExecutionProv"):
         edgekit.load(tiny_package, provider="Frog", provider_library=openvino_library)
+
+
+def test_a_library_that_the_app_registered_too_is_one_provider(
+    tiny_package: Path, openvino_library: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "linked").symlink_to(openvino_library.parent)
+    twice = tmp_path / "linked" / openvino_library.name
+    ort.register_execution_provider_library("the app's own", str(twice))
+    try:
+        load(tiny_package, twice, strict=True).close()
+        load(tiny_package, openvino_library, strict=True).close()
+    finally:
+        ort.unregister_execution_provider_library("the app's own")
 
 
 def test_a_name_without_a_library_says_how_to_give_one(tiny_package: Path) -> None:
     with pytest.raises(UnknownName, match="--provider-library PATH"):
-        edgekit.load(tiny_package, provider="OpenVINOExecutionProvider")
+        edgekit.load(tiny_package, provider="FrogExecutionProvider")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("OpenVINOExecutionProvider", "'openvino' here"), ("CUDA", "'cuda' here"), (None, "'None'")],
+)
+def test_a_name_that_is_another_of_a_known_one_says_which(
+    asked: Any, said: str, tiny_package: Path
+) -> None:
+    with pytest.raises(UnknownName, match=said):
+        edgekit.load(tiny_package, provider=asked)
 
 
 def test_a_library_that_is_not_there_is_said(tiny_package: Path, tmp_path: Path) -> None:

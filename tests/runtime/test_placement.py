@@ -66,6 +66,10 @@ def test_nodes_are_counted_by_operator_the_most_first(tiny_onnx: Any) -> None:
             "50 nodes; 3 on cpu (2 Shape, 1 Gather)",
         ),
         ({"cuda": {"Conv": 50}, "cpu": {}}, "all 50 nodes"),
+        (
+            {"tensorrt": {"com.microsoft.EPContext": 1, "Add": 1}},
+            "all 2 nodes, 1 of them a compiled part of the model",
+        ),
     ],
 )
 def test_where_nodes_run_is_said_in_words(nodes: dict[str, dict[str, int]], said: str) -> None:

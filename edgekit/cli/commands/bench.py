@@ -107,7 +107,7 @@ def command(
     packages: tuple[Path, ...],
     provider: str | None,
     provider_options: tuple[str, ...],
-    library: Path | None,
+    library: str | None,
     threads: int | None,
     idle: Idle | None,
     strict: bool,
@@ -144,7 +144,7 @@ def command(
     plan = Plan(**given({"starts": starts, "rounds": rounds, "wall_s": wall_s}))
     how = How(
         session_choice(provider, provider_options, threads=threads, idle=idle),
-        library=None if library is None else str(library.absolute()),
+        library=library,
         strict=strict,
     )
     asked = given(

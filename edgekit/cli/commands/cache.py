@@ -48,7 +48,7 @@ def command() -> None:
 def list_(as_json: bool) -> None:
     """List what providers have built, whether it is used here, and what else is kept."""
     from edgekit.cli import output as out
-    from edgekit.package import cached
+    from edgekit.compiled import cached
     from edgekit.report import cache as report
 
     found = cached.contents()
@@ -85,8 +85,8 @@ def clear(
     What is being built or in use just now stays, and so does what another user owns.
     """
     from edgekit.cli import output as out
+    from edgekit.compiled import clearing
     from edgekit.errors import BadValue
-    from edgekit.package import clearing
     from edgekit.report import cache as report
 
     conditions = given(
@@ -155,7 +155,8 @@ def warm(
 ) -> None:
     """Open PACKAGE on a provider that compiles it, and keep what it builds.
 
-    The next start with the same options takes it from the cache folder.
+    The next start with the same options takes it from the cache folder, if NVIDIA_TF32_OVERRIDE is
+    the same in its environment as in this one.
     """
     from edgekit.cli import output as out
     from edgekit.measure.warming import warm as build

@@ -30,7 +30,7 @@ def command(
     variant: str | None,
     provider: str | None,
     provider_options: tuple[str, ...],
-    library: Path | None,
+    library: str | None,
     threads: int | None,
     idle: Idle | None,
     strict: bool,
@@ -43,9 +43,11 @@ def command(
     """
     from edgekit.cli import output as out
     from edgekit.errors import GateFailed
+    from edgekit.measure.ways import How, settle
     from edgekit.runtime.loading import open_model, variant_names
 
     choice = session_choice(provider, provider_options, threads=threads, idle=idle)
+    how, note = settle(How(choice, library, strict))
     reports: list[CheckReport] = []
     with out.progress(f"checking {package}"):
         for name in [variant] if variant is not None else variant_names(package):
@@ -54,19 +56,19 @@ def command(
             with open_model(
                 package,
                 name,
-                choice,
+                how.session,
                 verify=not reports,
                 strict=strict,
-                library=None if library is None else str(library),
+                library=library,
             ) as model:
                 reports.append(model.check())
     passed = all(report.passed for report in reports)
     if as_json:
         from edgekit.report.documents import CheckDocument
 
-        out.print_json(CheckDocument(passed, reports))
+        out.print_json(CheckDocument(passed, reports, note))
     else:
         from edgekit.report.terminal import checked
 
-        checked(out.console(), reports)
+        checked(out.console(), reports, note=note)
     return 0 if passed else GateFailed.exit_code

@@ -25,7 +25,7 @@ def command(
     package: Path,
     provider: str | None,
     provider_options: tuple[str, ...],
-    library: Path | None,
+    library: str | None,
     threads: int | None,
     idle: Idle | None,
     strict: bool,
@@ -33,7 +33,8 @@ def command(
 ) -> None:
     """Show PACKAGE's inputs, outputs, operators, size, variants, and what was measured of it.
 
-    With --provider every variant is loaded, and it is shown which nodes run where.
+    With --provider, or any other option of a session, every variant is loaded, and it is shown
+    which nodes run where.
     """
     from edgekit.cli import output as out
     from edgekit.measure.inspection import inspect
@@ -42,9 +43,10 @@ def command(
 
     found = inspect(package)
     loaded = None
-    if provider is not None or strict:
+    asked = (provider, provider_options or None, library, threads, idle, strict or None)
+    if any(option is not None for option in asked):
         choice = session_choice(provider, provider_options, threads=threads, idle=idle)
-        how = How(choice, None if library is None else str(library.absolute()), strict)
+        how = How(choice, library, strict)
         with out.progress(f"loading {package}"):
             loaded = placements(package, how)
     if as_json:

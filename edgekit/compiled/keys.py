@@ -8,11 +8,11 @@ all that they depend on:
     compiled/PROVIDER/MODEL/KEY/key.json   the key, and size and SHA-256 of every file
     compiled/PROVIDER/MODEL/KEY/files/     the files
     compiled/PROVIDER/MODEL/KEY.lock       held by whoever builds them
-    compiled/PROVIDER/MODEL/.X.scratch/    somebody's private folder: see `edgekit.package.building`
+    compiled/PROVIDER/MODEL/.X.scratch/    a private folder: see `edgekit.compiled.building`
 
 MODEL and KEY are the first 16 hex digits of SHA-256 hashes; the key is compared field by field with
-the one beside the files. `edgekit.package.trusted` reads and writes these folders,
-`edgekit.package.building` decides who builds.
+the one beside the files. `edgekit.compiled.trusted` reads and writes these folders,
+`edgekit.compiled.building` decides who builds.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ FOLDER = "compiled"
 KEY_FILE, FILES = "key.json", "files"
 SCHEMA_VERSION = 1
 
+_HASH = re.compile("[0-9a-f]{16}")
 _CHUNK = 4 << 20
 _LOCATION = b"\x0a\x08location"
 """How protobuf writes the key of a StringStringEntryProto: field 1, eight letters."""
@@ -63,7 +64,8 @@ class CompileKey(Value, frozen=True):
 
     `model_sha256` is that of `model_sha256()`. `provider_options` are in ONNX Runtime's own words,
     those left out that name the folder to build in. `session_options` are the configuration
-    entries that change the graph; how threads idle isn't among them.
+    entries that change the graph; how threads idle isn't among them. `environment` are variables
+    of this process that change what is built: NVIDIA_TF32_OVERRIDE decides which kernels are taken.
     """
 
     provider: str
@@ -72,6 +74,7 @@ class CompileKey(Value, frozen=True):
     session_options: dict[str, str]
     graph_level: GraphLevel
     where: Surroundings
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Record(Value, frozen=True):
@@ -177,14 +180,18 @@ def differences(kept: CompileKey, asked: CompileKey) -> list[str]:
     ]
 
 
-def places() -> Iterator[Path]:
-    """Yield every folder of the cache that keeps something compiled, fit to be used or not."""
+def models() -> Iterator[Path]:
+    """Yield the folder of each model of which something was compiled; no link is followed."""
     top = cache.folder() / FOLDER
     for model in sorted(top.glob("*/*")) if not top.is_symlink() else ():
-        if not model.is_symlink() and not model.parent.is_symlink():
-            for entry in sorted(model.glob("[0-9a-f]*")):
-                if re.fullmatch("[0-9a-f]{16}", entry.name):
-                    yield entry
+        if _HASH.fullmatch(model.name) and not any(p.is_symlink() for p in (model, model.parent)):
+            yield model
+
+
+def places() -> Iterator[Path]:
+    """Yield every folder of the cache that keeps something compiled, fit to be used or not."""
+    for model in models():
+        yield from (entry for entry in sorted(model.iterdir()) if _HASH.fullmatch(entry.name))
 
 
 def _said(value: object) -> str:

@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.compiled import cached, clearing, keys
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey, place_of
+from edgekit.compiled.prepared import Prepared
 from edgekit.errors import NotFound
-from edgekit.package import cached, clearing, compiled, reading
-from edgekit.package.building import Prepared, prepared
-from edgekit.package.compiled import CompileKey, place_of
+from edgekit.package import reading
 
 as_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
@@ -28,7 +30,7 @@ def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def key(
     provider: str = "tensorrt", model: str = "ab" * 32, driver: str | None = None
 ) -> CompileKey:
-    here = compiled.surroundings(("numpy",))
+    here = keys.surroundings(("numpy",))
     where = here if driver is None else msgspec.structs.replace(here, driver=driver)
     return CompileKey(provider, model, {}, {}, "all", where)
 
@@ -80,7 +82,7 @@ def test_clear_of_a_package_takes_what_was_built_of_its_variants(
     tiny_package: Path, tmp_path: Path
 ) -> None:
     package = reading.read(tiny_package)
-    model = compiled.model_sha256({"fp32.onnx": package.files["fp32.onnx"].sha256})
+    model = keys.model_sha256({"fp32.onnx": package.files["fp32.onnx"].sha256})
     keep(key(model=model)).close()
     keep(key()).close()
     gone = clearing.clear(package=tiny_package)
@@ -155,3 +157,39 @@ def test_clear_leaves_what_another_user_owns(top: Path) -> None:
     )
     assert (place_of(key()) / "key.json").exists()
     assert (top / "reports" / "theirs").exists()
+
+
+def test_nothing_behind_a_link_is_touched(top: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("project/tool", f"project/{'ab' * 8}"):
+        (elsewhere / name).mkdir(parents=True)
+        (elsewhere / name / "poetry.lock").touch()
+    left = elsewhere / "project" / ("ab" * 8) / ".old.scratch"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    top.mkdir()
+    (top / "compiled").symlink_to(elsewhere)
+    clearing.clear(everything=True)
+    assert cached.contents().unfinished_bytes == 0
+    assert len(list(elsewhere.rglob("*.lock"))) == 2
+    assert left.is_dir()
+
+
+def test_a_folder_that_no_model_has_stays(top: Path) -> None:
+    keep(key()).close()
+    mine = top / "compiled" / "tensorrt" / "mine"
+    mine.mkdir()
+    (mine / "poetry.lock").touch()
+    clearing.clear()
+    assert [path.name for path in mine.iterdir()] == ["poetry.lock"]
+
+
+def test_a_link_in_place_of_a_scratch_folder_is_not_followed(top: Path, tmp_path: Path) -> None:
+    keep(key()).close()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = place_of(key()).parent / ".x.scratch"
+    link.symlink_to(elsewhere)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    clearing.clear()
+    assert list(elsewhere.iterdir()) == []

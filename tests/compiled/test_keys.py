@@ -13,8 +13,8 @@ import pytest
 
 import edgekit
 from edgekit import hardware
-from edgekit.package import compiled
-from edgekit.package.compiled import CompileKey, Surroundings
+from edgekit.compiled import keys
+from edgekit.compiled.keys import CompileKey, Surroundings
 
 WHERE = Surroundings(
     gpus=("NVIDIA L4, 8.9",),
@@ -44,16 +44,16 @@ def test_a_keys_hash_depends_on_no_order_and_no_process(
         provider_options={"b": "2", "a": "1"},
         where=msgspec.structs.replace(WHERE, libraries={"two": "2", "one": "1"}),
     )
-    assert compiled.key_hash(turned) == compiled.key_hash(KEY)
-    assert compiled.place_of(turned) == compiled.place_of(KEY)
+    assert keys.key_hash(turned) == keys.key_hash(KEY)
+    assert keys.place_of(turned) == keys.place_of(KEY)
     code = (
-        "import msgspec; from edgekit.package import compiled; "
-        f"key = msgspec.json.decode({msgspec.json.encode(KEY)!r}, type=compiled.CompileKey); "
-        "print(compiled.key_hash(key))"
+        "import msgspec; from edgekit.compiled import keys; "
+        f"key = msgspec.json.decode({msgspec.json.encode(KEY)!r}, type=keys.CompileKey); "
+        "print(keys.key_hash(key))"
     )
     for seed in ("1", "2"):
         monkeypatch.setenv("PYTHONHASHSEED", seed)
-        assert fresh_python(code).strip() == compiled.key_hash(KEY)
+        assert fresh_python(code).strip() == keys.key_hash(KEY)
 
 
 @pytest.mark.parametrize("provider", ["../../up", "/absolute", ".", "..", "My Plug-in"])
@@ -61,7 +61,7 @@ def test_a_providers_name_leads_out_of_no_folder(
     provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
-    place = compiled.place_of(msgspec.structs.replace(KEY, provider=provider))
+    place = keys.place_of(msgspec.structs.replace(KEY, provider=provider))
     named = place.relative_to(tmp_path).parts
     assert len(named) == 4
     assert not {"..", "."} & set(named)
@@ -69,11 +69,11 @@ def test_a_providers_name_leads_out_of_no_folder(
 
 def test_a_model_is_its_files_by_name() -> None:
     both = {"fp32.onnx": "a" * 64, "fp32.data": "b" * 64}
-    hashed = compiled.model_sha256(both)
-    assert hashed == compiled.model_sha256(dict(reversed(both.items())))
-    assert hashed != compiled.model_sha256({"fp32.onnx": "a" * 64})
-    assert hashed != compiled.model_sha256({"fp32.onnx": "b" * 64, "fp32.data": "a" * 64})
-    assert hashed != compiled.model_sha256({"other.onnx": "a" * 64, "fp32.data": "b" * 64})
+    hashed = keys.model_sha256(both)
+    assert hashed == keys.model_sha256(dict(reversed(both.items())))
+    assert hashed != keys.model_sha256({"fp32.onnx": "a" * 64})
+    assert hashed != keys.model_sha256({"fp32.onnx": "b" * 64, "fp32.data": "a" * 64})
+    assert hashed != keys.model_sha256({"other.onnx": "a" * 64, "fp32.data": "b" * 64})
 
 
 def test_a_plain_file_is_a_model_by_its_name_and_content(
@@ -81,7 +81,7 @@ def test_a_plain_file_is_a_model_by_its_name_and_content(
 ) -> None:
     path = tiny_onnx()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert compiled.plain_sha256(path) == compiled.model_sha256({"tiny.onnx": digest})
+    assert keys.plain_sha256(path) == keys.model_sha256({"tiny.onnx": digest})
 
 
 def test_a_plain_file_with_weights_beside_it_is_no_model(
@@ -92,11 +92,11 @@ def test_a_plain_file_with_weights_beside_it_is_no_model(
     path = tiny_onnx()
     model = onnx.load(path)
     onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0)
-    assert compiled.plain_sha256(path) is None
+    assert keys.plain_sha256(path) is None
     where = path.read_bytes().index(b"location")
     for border in range(where - 3, where + 9):  # wherever it is cut
-        monkeypatch.setattr(compiled, "_CHUNK", border)
-        assert compiled.plain_sha256(path) is None
+        monkeypatch.setattr(keys, "_CHUNK", border)
+        assert keys.plain_sha256(path) is None
 
 
 def test_differences_name_the_fields_and_both_values() -> None:
@@ -105,8 +105,8 @@ def test_differences_name_the_fields_and_both_values() -> None:
         provider_options={"a": "1", "c": "3"},
         where=msgspec.structs.replace(WHERE, driver="575.0"),
     )
-    assert compiled.differences(KEY, KEY) == []
-    assert compiled.differences(other, KEY) == [
+    assert keys.differences(KEY, KEY) == []
+    assert keys.differences(other, KEY) == [
         "provider_options.b none, not 2",
         "provider_options.c 3, not none",
         "driver 575.0, not 580.1",
@@ -120,29 +120,30 @@ def test_every_field_of_a_key_is_compared() -> None:
         "provider_options": {"a": "2", "b": "2"},
         "session_options": {"a": "1"},
         "graph_level": "basic",
+        "environment": {"A": "1"},
     }
     assert {*changes, "where"} == set(CompileKey.__struct_fields__)
     for field, value in changes.items():
-        (said,) = compiled.differences(msgspec.structs.replace(KEY, **{field: value}), KEY)
+        (said,) = keys.differences(msgspec.structs.replace(KEY, **{field: value}), KEY)
         assert said.startswith(field)
     for field in Surroundings.__struct_fields__:
         there = getattr(WHERE, field)
         value = {**there, min(there): "x"} if isinstance(there, dict) else ("x",)
         value = value if not isinstance(there, str) else "x"
         where = msgspec.structs.replace(WHERE, **{field: value})
-        (said,) = compiled.differences(msgspec.structs.replace(KEY, where=where), KEY)
+        (said,) = keys.differences(msgspec.structs.replace(KEY, where=where), KEY)
         assert said.startswith(f"{field}")
 
 
 def test_surroundings_are_this_machines(installed: Callable[[dict[str, str]], None]) -> None:
     installed({"onnxruntime-gpu": "1.31.1", "tensorrt-cu13-libs": "10.16", "numpy": "2.0"})
-    here = compiled.surroundings(("tensorrt-cu13-libs", "not-there"), root=Path("/nowhere"))
+    here = keys.surroundings(("tensorrt-cu13-libs", "not-there"), root=Path("/nowhere"))
     assert here.libraries == {"tensorrt-cu13-libs": "10.16"}
     assert here.onnxruntime == "onnxruntime-gpu 1.31.1"
     assert here.edgekit == edgekit.__version__
     assert (here.gpus, here.driver) == ((), "")
     assert here.cpu.startswith(f"{hardware.platform_names()[0]}, ")
-    assert here == compiled.surroundings(("tensorrt-cu13-libs",), root=Path("/nowhere"))
+    assert here == keys.surroundings(("tensorrt-cu13-libs",), root=Path("/nowhere"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the faked program is a shell script")
@@ -164,11 +165,11 @@ def test_surroundings_name_every_gpu_with_its_capability(
     (programs / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    here = compiled.surroundings((), root=root)
+    here = keys.surroundings((), root=root)
     assert here.gpus == ("NVIDIA L4, 8.9", "Tesla T4, 7.5")
     assert here.driver == "580.1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert compiled.surroundings((), root=root).gpus == ("Tesla T4, 7.5",)
+    assert keys.surroundings((), root=root).gpus == ("Tesla T4, 7.5",)
 
 
 def test_surroundings_tell_a_librarys_version_by_the_name_behind_its_links(
@@ -179,15 +180,15 @@ def test_surroundings_tell_a_librarys_version_by_the_name_behind_its_links(
         (tmp_path / f"libnvinfer.so.{version}").write_bytes(b"elf")
         link.unlink(missing_ok=True)
         link.symlink_to(f"libnvinfer.so.{version}")
-        here = compiled.surroundings((), files=[str(link)], root=Path("/nowhere"))
+        here = keys.surroundings((), files=[str(link)], root=Path("/nowhere"))
         assert here.files == {str(link): f"libnvinfer.so.{version}, 3 bytes"}
     link.unlink()
-    assert compiled.file_versions([str(link)]) == {str(link): "missing"}
+    assert keys.file_versions([str(link)]) == {str(link): "missing"}
 
 
 def test_the_cache_is_light(fresh_python: Callable[[str], str]) -> None:
     loaded = fresh_python(
-        "import sys, edgekit.package.building, edgekit.package.cached; print(*sys.modules)"
+        "import sys, edgekit.compiled.building, edgekit.compiled.cached; print(*sys.modules)"
     ).split()
     heavy = {"numpy", "onnxruntime", "onnx", "torch", "rich", "click", "safetensors"}
     assert heavy & set(loaded) == set()

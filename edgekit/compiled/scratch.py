@@ -6,12 +6,13 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.package import trusted
+from edgekit.compiled import trusted
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -83,7 +84,9 @@ def sweep(folder: Path) -> int:
     for entry in folder.glob(f".*{SUFFIX}"):
         with contextlib.suppress(OSError):  # held, gone already, or not ours
             status = entry.lstat()
-            if not trusted.is_own(status) or time.time() - status.st_mtime < _LEFT_ALONE_S:
+            if not stat.S_ISDIR(status.st_mode) or not trusted.is_own(status):
+                continue
+            if time.time() - status.st_mtime < _LEFT_ALONE_S:
                 continue
             with lock(entry / "lock").acquire(timeout=0):
                 size = sum(file.lstat().st_size for file in entry.rglob("*") if file.is_file())

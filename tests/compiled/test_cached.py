@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.compiled import cached, keys
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey, place_of
+from edgekit.compiled.prepared import Prepared
 from edgekit.errors import NotFound
-from edgekit.package import cached, compiled, reading
-from edgekit.package.building import Prepared, prepared
-from edgekit.package.compiled import CompileKey, place_of
+from edgekit.package import reading
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +26,7 @@ def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def key(
     provider: str = "tensorrt", model: str = "ab" * 32, driver: str | None = None
 ) -> CompileKey:
-    here = compiled.surroundings(("numpy",))
+    here = keys.surroundings(("numpy",))
     where = here if driver is None else msgspec.structs.replace(here, driver=driver)
     return CompileKey(provider, model, {}, {}, "all", where)
 
@@ -64,7 +66,7 @@ def test_contents_tell_what_was_built_and_whether_it_is_used_here(top: Path) -> 
 def test_contents_tell_that_a_library_is_another_now(tmp_path: Path) -> None:
     library = tmp_path / "libnvinfer.so.10"
     library.write_bytes(b"old")
-    where = compiled.surroundings((), files=[str(library)])
+    where = keys.surroundings((), files=[str(library)])
     keep(msgspec.structs.replace(key(), where=where)).close()
     (entry,) = cached.contents().compiled
     assert entry.valid
@@ -107,7 +109,7 @@ def test_contents_explain_the_whole_folder(top: Path) -> None:
 
 def test_models_of_a_package_are_its_variants(tiny_package: Path) -> None:
     sha256 = reading.read(tiny_package).files["fp32.onnx"].sha256
-    hashed = compiled.model_sha256({"fp32.onnx": sha256})[:16]
+    hashed = keys.model_sha256({"fp32.onnx": sha256})[:16]
     assert cached.models_of(tiny_package) == {"fp32": hashed}
     assert cached.models_of(tiny_package / "fp32.onnx") == {"fp32": hashed}
     with pytest.raises(NotFound):

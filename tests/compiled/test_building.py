@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edgekit import cache
-from edgekit.package import building, scratch
-from edgekit.package.building import prepared
-from edgekit.package.compiled import CompileKey, Surroundings, place_of
+from edgekit.compiled import building, scratch
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey, Surroundings, place_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 as_root = pytest.mark.skipif(
@@ -353,6 +356,37 @@ def test_a_cache_that_cannot_be_written_fails_nothing(
     assert "the next start builds it again" in warned(caplog)[0]
 
 
+@pytest.mark.parametrize(
+    ("error", "free_bytes"),
+    [(OSError(errno.ENOSPC, "No space left on device"), 1 << 40), (RuntimeError("half"), 4096)],
+)
+def test_a_disk_that_fills_up_while_something_is_built_fails_nothing(
+    error: Exception,
+    free_bytes: int,
+    build: Builder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    real = shutil.disk_usage
+
+    def usage(path: Path) -> Any:
+        return real(path)._replace(free=free_bytes)
+
+    def fill(folder: Path) -> None:
+        build(folder)
+        if folder.is_relative_to(cache.folder()):
+            raise error
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    with prepared(KEY, fill) as done:
+        assert (done.built, done.kept) == (True, False)
+        assert (done.folder / "a.engine").read_bytes() == ENGINE
+    assert len(build.folders) == 2
+    assert not any(folder.exists() for folder in build.folders)
+    (said,) = warned(caplog)
+    assert said.endswith("the next start builds it again: the disk of the cache is full")
+
+
 @not_root
 def test_a_cache_that_can_only_be_read_is_read(build: Builder) -> None:
     start(build)
@@ -382,6 +416,14 @@ def test_what_a_provider_writes_later_is_kept_when_it_is_adopted(build: Builder)
     with prepared(KEY, build) as later:
         assert not later.built
         assert "late.cache" in files_below(later.folder)
+
+
+@pytest.mark.parametrize("how", ["closed", "emptied"])
+def test_a_folder_that_is_gone_takes_nothing_with_it(how: str, build: Builder) -> None:
+    with prepared(KEY, build) as done:
+        done.close() if how == "closed" else shutil.rmtree(done.folder)
+        assert not done.adopt()
+    assert start(build) == (False, True)
 
 
 def test_of_two_that_have_something_new_the_first_is_kept(build: Builder) -> None:
@@ -478,8 +520,8 @@ def test_progress_is_told_until_the_end_and_not_after(
 CHILD = """
 import os, sys, time
 from pathlib import Path
-from edgekit.package.building import prepared
-from edgekit.package.compiled import CompileKey
+from edgekit.compiled.building import prepared
+from edgekit.compiled.keys import CompileKey
 import msgspec
 
 key = msgspec.json.decode(sys.argv[1], type=CompileKey)

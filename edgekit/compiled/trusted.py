@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from edgekit.package.compiled import (
+from edgekit.compiled.keys import (
     FILES,
     KEY_FILE,
     SCHEMA_VERSION,

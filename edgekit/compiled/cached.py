@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 
 from edgekit import cache
+from edgekit.compiled import keys, scratch, trusted
+from edgekit.compiled.keys import Surroundings
+from edgekit.compiled.trusted import Unfit
 from edgekit.errors import NotFound
 from edgekit.installed import distributions
-from edgekit.package import compiled, reading, scratch, trusted
-from edgekit.package.compiled import Surroundings
-from edgekit.package.trusted import Unfit
+from edgekit.package import reading
 
 KINDS = {
     "digits": "data of the reference models, unpacked",
@@ -75,7 +76,7 @@ def contents() -> Contents:
     """List what is in the cache folder; nothing of it is opened but the keys of compiled things."""
     top = cache.folder()
     busy = sum(
-        _size(folder)[1] for folder in (top / compiled.FOLDER).glob(f"*/*/.*{scratch.SUFFIX}")
+        _size(folder)[1] for model in keys.models() for folder in model.glob(f".*{scratch.SUFFIX}")
     )
     return Contents(str(top), tuple(entries()), busy, (*kinds(), *_others(top)))
 
@@ -83,16 +84,16 @@ def contents() -> Contents:
 def entries() -> Iterator[CompiledEntry]:
     """Look at every compiled thing that is kept, fit to be used or not."""
     here: Surroundings | None = None
-    for place in compiled.places():
+    for place in keys.places():
         # Only where there is anything: the driver may take a second to answer.
-        here = here or compiled.surroundings(())
+        here = here or keys.surroundings(())
         yield _entry(place, here)
 
 
 def models_of(path: Path) -> dict[str, str]:
     """Give the hashes, shortened as in folders' names, of a package's variants or an .onnx file.
 
-    None of a file that keeps its weights beside it: see `compiled.plain_sha256`.
+    None of a file that keeps its weights beside it: see `keys.plain_sha256`.
 
     Raises:
         NotFound, CorruptPackage: there is no such package.
@@ -100,11 +101,11 @@ def models_of(path: Path) -> dict[str, str]:
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         if not path.is_file():
             raise NotFound(path=str(path))
-        sha256 = compiled.plain_sha256(path)
+        sha256 = keys.plain_sha256(path)
         return {} if sha256 is None else {path.stem: sha256[:16]}
     package = reading.read(path)
     return {
-        variant.name: compiled.model_sha256(
+        variant.name: keys.model_sha256(
             {name: package.files[name].sha256 for name in reading.files_of(variant)}
         )[:16]
         for variant in package.variants
@@ -138,13 +139,13 @@ def _entry(place: Path, here: Surroundings) -> CompiledEntry:
     )
 
 
-def _unlike(place: Path, record: compiled.Record, here: Surroundings) -> str:
+def _unlike(place: Path, record: keys.Record, here: Surroundings) -> str:
     """Say why something isn't used here and now; empty where it is, as far as sizes tell."""
-    if place != compiled.place_of(record.key):
+    if place != keys.place_of(record.key):
         return "it lies in another key's place"
     for name, file in record.files.items():
         try:
-            if (place / compiled.FILES / name).lstat().st_size != file.size:
+            if (place / keys.FILES / name).lstat().st_size != file.size:
                 return f"{name} is not the file that was kept"
         except OSError as error:
             return f"{name} cannot be looked at ({error.strerror})"
@@ -152,10 +153,10 @@ def _unlike(place: Path, record: compiled.Record, here: Surroundings) -> str:
     here = msgspec.structs.replace(
         here,
         libraries=distributions(where.libraries),
-        files=compiled.file_versions(where.files),
+        files=keys.file_versions(where.files),
     )
     asked = msgspec.structs.replace(record.key, where=here)
-    return "; ".join(compiled.differences(record.key, asked))
+    return "; ".join(keys.differences(record.key, asked))
 
 
 def kinds() -> Iterator[CacheKind]:
@@ -171,7 +172,7 @@ def _others(top: Path) -> Iterator[CacheKind]:
     """Count what edgekit did not put there."""
     files = size = 0
     for path in top.iterdir() if top.is_dir() else ():
-        if path.name not in (*KINDS, compiled.FOLDER):
+        if path.name not in (*KINDS, keys.FOLDER):
             counted = _size(path) if path.is_dir() and not path.is_symlink() else (1, _bytes(path))
             files, size = files + counted[0], size + counted[1]
     if files:
@@ -200,7 +201,7 @@ def _size(folder: Path) -> tuple[int, int]:
 
 
 def _age_s(place: Path) -> float:
-    for path in (place / compiled.KEY_FILE, place):
+    for path in (place / keys.KEY_FILE, place):
         try:
             return max(0.0, time.time() - path.lstat().st_mtime)
         except OSError:

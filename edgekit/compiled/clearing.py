@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit import cache
-from edgekit.package import cached, compiled, scratch, trusted
-from edgekit.package.cached import CacheKind, CompiledEntry
+from edgekit.compiled import cached, keys, scratch, trusted
+from edgekit.compiled.cached import CacheKind, CompiledEntry
 
 
 class Cleared(msgspec.Struct, frozen=True):
@@ -59,10 +59,9 @@ def clear(
             else:
                 gone.append(entry)
                 freed += entry.bytes
-    for model in (cache.folder() / compiled.FOLDER).glob("*/*"):
-        if not model.is_symlink() and not model.parent.is_symlink():
-            freed += scratch.sweep(model)
-            _remove_if_empty(model)
+    for model in list(keys.models()):
+        freed += scratch.sweep(model)
+        _remove_if_empty(model)
     kinds: list[CacheKind] = []
     for kind in list(cached.kinds()) if everything else ():
         if problem := _removed(cache.folder() / kind.kind):

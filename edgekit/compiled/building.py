@@ -5,14 +5,13 @@ the first, what its own `build` has just put there. One process builds, under a 
 come meanwhile wait for it and then take copies. Every folder is private because a provider doesn't
 only read there: TensorRT writes a new engine over the old one at the first shape outside of its
 profile, and its timing cache, while other processes may be reading theirs. What it writes stays
-private and goes with the folder, unless `Prepared.adopt` is called once the session is closed (the
-RTX plug-in writes its cache only then).
+private and goes with the folder, unless `Prepared.adopt` is called once the session is closed.
 
-Nothing here fails for want of a cache. Where it can't be written, isn't this user's, or a builder
-has held its lock for `wall_s`, what is needed is built in a temporary folder for one process alone,
-with a warning that the next start will build again. A builder that is killed leaves a scratch
-folder that nobody holds; whoever comes a minute later removes it. The lock itself ends with the
-process.
+Nothing here fails for want of a cache. Where it can't be written, isn't this user's, its disk fills
+up, or a builder has held its lock for `wall_s`, what is needed is built in a temporary folder for
+one process alone, with a warning that the next start will build again. A builder that is killed
+leaves a scratch folder that nobody holds; whoever comes a minute later removes it. The lock itself
+ends with the process.
 
 What is logged at INFO while something is built, a line every few seconds, is what the command line
 shows; a `build` that knows how far it is may log lines of its own with
@@ -22,107 +21,29 @@ shows; a `build` that knows how far it is may log lines of its own with
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import shutil
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
-from edgekit.package import trusted
-from edgekit.package.compiled import CompileKey, Record, place_of
-from edgekit.package.scratch import Scratch, lock
-from edgekit.package.trusted import Unfit
+from edgekit.compiled import trusted
+from edgekit.compiled.keys import CompileKey, Record, place_of
+from edgekit.compiled.prepared import Prepared, named, words
+from edgekit.compiled.scratch import Scratch, lock
+from edgekit.compiled.trusted import Unfit
 
 log = logging.getLogger("edgekit")
 
 WALL_S = 1800.0
 """How long another process may build before this one no longer waits for it."""
 
+_ROOM_BYTES = 16 << 20
+"""With less than this left a disk counts as full."""
 _TOLD_EVERY_S = 5.0
-_ADOPT_WAIT_S = 10.0
-
-
-class Prepared:
-    """A private folder with what was built, until `close`.
-
-    It goes with this object, or with the process. A provider that only reads while it loads needs
-    it no longer than that; what it would write later is then lost.
-
-    Attributes:
-        folder: the folder; nobody else reads or writes in it.
-        built: that it was built here and now, and not taken from the cache.
-        build_s: how long it took to build, now or when it was kept.
-        kept: that the next start finds it.
-    """
-
-    def __init__(
-        self,
-        scratch: Scratch,
-        key: CompileKey,
-        record: Record | None,
-        *,
-        built: bool,
-        build_s: float,
-        label: str,
-    ) -> None:
-        self.folder = scratch.files
-        self.built = built
-        self.build_s = build_s
-        self._scratch, self._key, self._record, self._label = scratch, key, record, label
-        self._gone = weakref.finalize(self, scratch.remove)
-
-    @property
-    def kept(self) -> bool:
-        return self._record is not None
-
-    def adopt(self) -> bool:
-        """Keep what the folder holds now, and say whether that is new.
-
-        For files that a provider wrote after it was built; call it when the session is closed. Of
-        two processes that both have something new the first one's is kept.
-        """
-        if self._record is None:
-            return False
-        place = place_of(self._key)
-        try:
-            files = trusted.listed(self.folder)
-            if trusted.records(files) == self._record.files:
-                return False
-            with lock(place.with_suffix(".lock")).acquire(timeout=_ADOPT_WAIT_S):
-                trusted.refuse_parents(place)
-                if trusted.read(place) != self._record:
-                    return False
-                self._record = trusted.put(
-                    files,
-                    place,
-                    key=self._key,
-                    build_s=self.build_s,
-                    label=self._label,
-                    scratch=self._scratch.folder,
-                )
-        except (OSError, Unfit) as error:  # filelock's Timeout is an OSError
-            what = _named(self._key, self._label)
-            log.warning("what was built of %s later could not be kept: %s", what, error)
-            return False
-        return True
-
-    def close(self) -> None:
-        """Remove the folder."""
-        self._gone()
-
-    def __enter__(self) -> Prepared:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def prepared(
@@ -132,8 +53,9 @@ def prepared(
 
     Args:
         key: all that it depends on.
-        build: fills an empty folder. It is called at most once, in this process, and the folder
-            that it got is the one that is returned: a session that it opened may stay open.
+        build: fills an empty folder, in this process. It is called once, and again where that
+            failed on a full disk; the folder that it filled is the one that is returned: a session
+            that it opened may stay open.
         label: what the model is, in messages and in lists: "cnn · fp32".
         wall_s: how long to wait for another process that is building the same.
 
@@ -149,7 +71,7 @@ def prepared(
         alone_because, may_read = str(error), False
         scratch = Scratch.temporary()
     except (OSError, NotImplementedError) as error:  # the latter is what a lock may raise
-        alone_because = f"the cache cannot be written: {_words(error)}"
+        alone_because = f"the cache cannot be written: {words(error)}"
         scratch = Scratch.temporary()
     work = _Work(key, place, build, label, wall_s, scratch, alone_because, may_read)
     try:
@@ -177,7 +99,7 @@ class _Work:
 
     @property
     def what(self) -> str:
-        return f"{_named(self.key, self.label)} for {self.key.provider}"
+        return f"{named(self.key, self.label)} for {self.key.provider}"
 
     def done(self, record: Record | None, *, built: bool, build_s: float) -> Prepared:
         return Prepared(
@@ -205,7 +127,7 @@ def _taken(work: _Work, *, last: bool = False) -> Prepared | None:
         if work.alone_because:
             raise
         # The disk that the cache is on may be full; that of temporary files is another, often.
-        work.alone_because = f"the cache cannot be written: {_words(error)}"
+        work.alone_because = f"the cache cannot be written: {words(error)}"
         work.scratch.remove()
         work.scratch = Scratch.temporary()
         return _taken(work)
@@ -226,7 +148,7 @@ def _together(work: _Work) -> Prepared:
         work.alone_because = f"another process has been building it for {work.wall_s:g} s"
         return _alone(work)
     except (OSError, NotImplementedError) as error:
-        work.alone_because = f"the cache cannot be locked: {_words(error)}"
+        work.alone_because = f"the cache cannot be locked: {words(error)}"
         return _alone(work)
     try:
         if (taken := _taken(work, last=True)) is not None:
@@ -234,6 +156,9 @@ def _together(work: _Work) -> Prepared:
         if work.alone_because:
             return _alone(work)
         build_s = _build(work)
+        if work.alone_because:
+            _warn_not_kept(work, work.alone_because)
+            return work.done(None, built=True, build_s=build_s)
         record = None
         try:
             record = trusted.put(
@@ -245,7 +170,7 @@ def _together(work: _Work) -> Prepared:
                 scratch=work.scratch.folder,
             )
         except (OSError, Unfit) as error:
-            _warn_not_kept(work, f"it could not be kept: {_words(error)}")
+            _warn_not_kept(work, f"it could not be kept: {words(error)}")
         return work.done(record, built=True, build_s=build_s)
     finally:
         held.release()
@@ -262,10 +187,28 @@ def _build(work: _Work) -> float:
     log.info("building %s for the first time", work.what)
     began = time.perf_counter()
     with _telling(f"building {work.what} for the first time"):
-        work.build(work.scratch.files)
+        try:
+            work.build(work.scratch.files)
+        except Exception as error:
+            if work.alone_because or not _is_full(work.scratch.folder, error):
+                raise
+            work.alone_because = "the disk of the cache is full"
+            work.scratch.remove()
+            work.scratch = Scratch.temporary()
+            work.build(work.scratch.files)
     took_s = time.perf_counter() - began
     log.info("built %s in %.1f s", work.what, took_s)
     return took_s
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Tell whether a build failed for want of room, which not every provider says."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    try:
+        return shutil.disk_usage(folder).free < _ROOM_BYTES
+    except OSError:
+        return False
 
 
 def _warn_not_kept(work: _Work, reason: str) -> None:
@@ -293,11 +236,3 @@ def _telling(what: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def _named(key: CompileKey, label: str) -> str:
-    return label or f"model {key.model_sha256[:12]}"
-
-
-def _words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

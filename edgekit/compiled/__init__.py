@@ -1,0 +1,1 @@
+"""What providers compiled, in the user's cache folder: made once, found again, listed, cleared."""
