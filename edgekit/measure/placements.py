@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.errors import ProviderUnfit
 from edgekit.measure.copies import profiled
 from edgekit.measure.feeds import timing_feed
 from edgekit.measure.subjects import example, open_subject
@@ -16,10 +17,14 @@ from edgekit.workers import Call, Worker
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """A variant as it really runs on a provider: its nodes, by provider and operator."""
+    """A variant as it really runs on a provider: its nodes, by provider and operator.
+
+    Of one that the provider must not be given there is the `reason` alone.
+    """
 
     variant: str
-    facts: RunFacts
+    facts: RunFacts | None = None
+    reason: str = ""
 
 
 class Placements(msgspec.Struct, frozen=True):
@@ -40,7 +45,6 @@ def placements(path: Path, how: How, *, wall_s: float = 600.0) -> Placements:
 
     Raises:
         ProviderUnavailable: the provider can't be used here.
-        ProviderUnfit: it must not be given one of the variants.
         NodesElsewhere: nodes run on another provider, and `how` is strict.
         NotFound, CorruptPackage, ModelFileError: it can't be read, or loaded.
     """
@@ -50,7 +54,10 @@ def placements(path: Path, how: How, *, wall_s: float = 600.0) -> Placements:
     for name in names:
         call = _call(path, name, how, wall_s)
         with Worker(f"{path}/{name}", wall_s=wall_s, environment=call.environment) as worker:
-            placed.append(Placed(name, worker.open(call).facts))
+            try:
+                placed.append(Placed(name, worker.open(call).facts))
+            except ProviderUnfit as error:
+                placed.append(Placed(name, reason=error.facts["reason"]))
     return Placements(how.provider.name, tuple(placed), note)
 
 

@@ -17,8 +17,8 @@ T = TypeVar("T")
 BEST_FIRST = ("tensorrt", "cuda", "tensorrt-rtx", "openvino", "cpu")
 """The order in which they are tried: what is usually faster where it can be used comes first.
 
-It is the order of the hardware and not a measurement; `edgekit bench` measures. Providers that
-edgekit has not been tried with aren't chosen, only asked for.
+It is the order of the hardware and not a measurement; `edgekit bench` measures. Providers of which
+edgekit has a description alone aren't chosen, only asked for.
 """
 
 

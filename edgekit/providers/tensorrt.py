@@ -66,9 +66,7 @@ def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion
     settings = options.translate(provider, choice, occasion)
     ort_name, asked = settings.providers[0]
     device = {name: value for name, value in asked.items() if name == "device_id"}
-    if occasion.signature is not None:
-        made = profiles.profile(occasion.signature, seen=occasion.sizes)
-        asked.update(profiles.options(made, provider.profile_form))
+    asked.update(profiles.as_options(occasion, provider.profile_form))
     if occasion.folder is not None:
         asked |= {
             "trt_engine_cache_enable": "1",

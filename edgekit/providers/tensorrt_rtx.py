@@ -33,9 +33,7 @@ def _diagnose(provider: ProviderInfo) -> Diagnosis:
 def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion) -> OrtSettings:
     settings = options.translate(provider, choice, occasion)
     ort_name, asked = settings.providers[0]
-    if occasion.signature is not None:
-        made = profiles.profile(occasion.signature, seen=occasion.sizes)
-        asked.update(profiles.options(made, provider.profile_form))
+    asked.update(profiles.as_options(occasion, provider.profile_form))
     if occasion.folder is not None:
         asked["nv_runtime_cache_path"] = occasion.folder
     return msgspec.structs.replace(settings, providers=((ort_name, asked),))

@@ -14,7 +14,10 @@ from edgekit.tensors import RunFacts
 def placed(console: Console, found: Placements) -> None:
     """Print where each variant's nodes run, and in which precision."""
     for variant in found.variants:
-        console.print(f"{shown(variant.variant)} {shown(sentence(variant.facts))}")
+        said = f"isn't run on {found.provider}: {variant.reason}"
+        if variant.facts is not None:
+            said = sentence(variant.facts)
+        console.print(f"{shown(variant.variant)} {shown(said)}")
     if found.note:
         console.print(f"Note: {shown(found.note)}")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgekit import providers
@@ -295,3 +296,37 @@ def test_a_provider_without_a_memory_of_its_own_has_no_arrays_there(
     assert "'device' on the provider 'cpu'" in capsys.readouterr().err
     assert here("bench", tiny_package, *QUICK, "--arrays", "host") == 0
     assert "copies timed" not in capsys.readouterr().out
+
+
+def test_a_variant_that_a_provider_must_not_be_given_is_no_reason_to_stop(
+    abacus: str,
+    tmp_path: Path,
+    tiny_package: Path,
+    here: Here,
+    capsys: Captured,
+    document: Document,
+) -> None:
+    packed = reading.read(tiny_package)
+    (fp32,) = packed.variants
+    facts = msgspec.structs.replace(fp32.facts, operators={"QLinearConv": 1})
+    int8 = msgspec.structs.replace(
+        fp32, name="int8", model="int8.onnx", precision="int8", facts=facts, parent="fp32"
+    )
+    both = msgspec.structs.replace(packed, variants=(fp32, int8))
+    # Other bytes: two variants of one content would share a file.
+    content = (tiny_package / "fp32.onnx").read_bytes() + b"\x32\x00"
+    commit.commit(tiny_package, both, {"int8.onnx": content})
+    text = (tmp_path / "abacus" / "abacus.py").read_text()
+    refusing = 'refuses=lambda facts: "no beads" if "QLinearConv" in facts.operators else "",'
+    (tmp_path / "abacus" / "abacus.py").write_text(
+        text.replace('name="abacus",', f'name="abacus", {refusing}')
+    )
+    assert here("bench", tiny_package, *QUICK, "--provider", abacus, "--arrays", "host") == 0
+    assert "int8 · abacus is left out: no beads" in capsys.readouterr().out
+    assert here("inspect", tiny_package, "--provider", abacus, "--json") == 0
+    kept, refused = document("inspect", capsys.readouterr().out).placements.variants
+    assert (kept.variant, kept.reason) == ("fp32", "")
+    assert kept.facts.provider == abacus
+    assert (refused.variant, refused.facts, refused.reason) == ("int8", None, "no beads")
+    assert here("inspect", tiny_package, "--provider", abacus) == 0
+    assert "int8 isn't run on abacus: no beads" in capsys.readouterr().out
