@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edgekit.compiled import cached, keys
-from edgekit.compiled.building import prepared
-from edgekit.compiled.keys import CompileKey, place_of
-from edgekit.compiled.prepared import Prepared
+from edgekit.compiled.keys import place_of
 from edgekit.errors import NotFound
 from edgekit.package import reading
-
-
-@pytest.fixture(autouse=True)
-def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def key(
-    provider: str = "tensorrt", model: str = "ab" * 32, driver: str | None = None
-) -> CompileKey:
-    here = keys.surroundings(("numpy",))
-    where = here if driver is None else msgspec.structs.replace(here, driver=driver)
-    return CompileKey(provider, model, {}, {}, "all", where)
-
-
-def keep(of: CompileKey, *, size: int = 1000, days: float = 0.0, label: str = "") -> Prepared:
-    """Keep something built so many days ago; its private folder is still there."""
-    done = prepared(of, lambda folder: fill(folder, size), label=label)
-    past = time.time() - days * 86_400
-    os.utime(place_of(of) / "key.json", (past, past))
-    return done
-
-
-def fill(folder: Path, size: int) -> None:
-    (folder / "a.engine").write_bytes(b"x" * size)
 
 
 def test_contents_of_a_cache_that_is_not_there_is_empty(top: Path) -> None:
@@ -48,7 +19,9 @@ def test_contents_of_a_cache_that_is_not_there_is_empty(top: Path) -> None:
     assert not top.exists()
 
 
-def test_contents_tell_what_was_built_and_whether_it_is_used_here(top: Path) -> None:
+def test_contents_tell_what_was_built_and_whether_it_is_used_here(
+    keep: Any, key: Any, top: Path
+) -> None:
     keep(key(), days=3, label="cnn · fp32").close()
     keep(key("tensorrt-rtx", driver="1.0")).close()
     good, old = cached.contents().compiled
@@ -63,7 +36,7 @@ def test_contents_tell_what_was_built_and_whether_it_is_used_here(top: Path) -> 
     assert old.label == ""
 
 
-def test_contents_tell_that_a_library_is_another_now(tmp_path: Path) -> None:
+def test_contents_tell_that_a_library_is_another_now(keep: Any, key: Any, tmp_path: Path) -> None:
     library = tmp_path / "libnvinfer.so.10"
     library.write_bytes(b"old")
     where = keys.surroundings((), files=[str(library)])
@@ -76,7 +49,7 @@ def test_contents_tell_that_a_library_is_another_now(tmp_path: Path) -> None:
     assert "libnvinfer.so.10, 3 bytes, not libnvinfer.so.10, 5 bytes" in entry.problem
 
 
-def test_contents_tell_what_cannot_be_used(top: Path) -> None:
+def test_contents_tell_what_cannot_be_used(keep: Any, key: Any, top: Path) -> None:
     keep(key()).close()
     with (place_of(key()) / "files/a.engine").open("ab") as file:
         file.write(b"more")
@@ -89,7 +62,7 @@ def test_contents_tell_what_cannot_be_used(top: Path) -> None:
     assert (entry.provider, entry.model, entry.build_s) == ("tensorrt", "ab" * 8, None)
 
 
-def test_contents_tell_what_is_being_used(top: Path) -> None:
+def test_contents_tell_what_is_being_used(keep: Any, key: Any, top: Path) -> None:
     with keep(key(), size=5000):
         assert cached.contents().unfinished_bytes >= 5000
     assert cached.contents().unfinished_bytes == 0

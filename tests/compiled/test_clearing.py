@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import pytest
 
 from edgekit.compiled import cached, clearing, keys
-from edgekit.compiled.building import prepared
-from edgekit.compiled.keys import CompileKey, place_of
-from edgekit.compiled.prepared import Prepared
+from edgekit.compiled.keys import place_of
 from edgekit.errors import NotFound
 from edgekit.package import reading
 
@@ -21,38 +18,12 @@ as_root = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(autouse=True)
-def top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def key(
-    provider: str = "tensorrt", model: str = "ab" * 32, driver: str | None = None
-) -> CompileKey:
-    here = keys.surroundings(("numpy",))
-    where = here if driver is None else msgspec.structs.replace(here, driver=driver)
-    return CompileKey(provider, model, {}, {}, "all", where)
-
-
-def keep(of: CompileKey, *, size: int = 1000, days: float = 0.0, label: str = "") -> Prepared:
-    """Keep something built so many days ago; its private folder is still there."""
-    done = prepared(of, lambda folder: fill(folder, size), label=label)
-    past = time.time() - days * 86_400
-    os.utime(place_of(of) / "key.json", (past, past))
-    return done
-
-
-def fill(folder: Path, size: int) -> None:
-    (folder / "a.engine").write_bytes(b"x" * size)
-
-
 def test_clear_of_a_cache_that_is_not_there_does_nothing(top: Path) -> None:
     assert clearing.clear(everything=True) == clearing.Cleared(str(top), (), (), 0)
     assert not top.exists()
 
 
-def test_clear_takes_compiled_things_alone(top: Path) -> None:
+def test_clear_takes_compiled_things_alone(keep: Any, key: Any, top: Path) -> None:
     (top / "weights").mkdir(parents=True)
     (top / "weights" / "cnn").write_bytes(b"x")
     keep(key()).close()
@@ -66,7 +37,7 @@ def test_clear_takes_compiled_things_alone(top: Path) -> None:
     assert (top / "weights" / "cnn").exists()
 
 
-def test_clear_heeds_every_condition(top: Path) -> None:
+def test_clear_heeds_every_condition(keep: Any, key: Any, top: Path) -> None:
     keep(key(), days=10).close()
     keep(key("tensorrt-rtx"), days=10).close()
     keep(key(driver="1"), days=1).close()
@@ -79,7 +50,7 @@ def test_clear_heeds_every_condition(top: Path) -> None:
 
 
 def test_clear_of_a_package_takes_what_was_built_of_its_variants(
-    tiny_package: Path, tmp_path: Path
+    keep: Any, key: Any, tiny_package: Path, tmp_path: Path
 ) -> None:
     package = reading.read(tiny_package)
     model = keys.model_sha256({"fp32.onnx": package.files["fp32.onnx"].sha256})
@@ -96,7 +67,9 @@ def test_clear_of_a_package_takes_what_was_built_of_its_variants(
             clearing.clear(package=tmp_path / nothing)
 
 
-def test_clear_leaves_what_is_in_use_and_takes_what_the_dead_left(top: Path) -> None:
+def test_clear_leaves_what_is_in_use_and_takes_what_the_dead_left(
+    keep: Any, key: Any, top: Path
+) -> None:
     dead = place_of(key()).parent / ".0123.scratch"
     with keep(key()) as using:
         (dead / "files").mkdir(parents=True)
@@ -110,7 +83,9 @@ def test_clear_leaves_what_is_in_use_and_takes_what_the_dead_left(top: Path) -> 
         assert not using.adopt()
 
 
-def test_clear_of_everything_takes_every_kind_and_nobody_elses(top: Path) -> None:
+def test_clear_of_everything_takes_every_kind_and_nobody_elses(
+    keep: Any, key: Any, top: Path
+) -> None:
     keep(key()).close()
     for kind in cached.KINDS:
         (top / kind).mkdir()
@@ -122,7 +97,7 @@ def test_clear_of_everything_takes_every_kind_and_nobody_elses(top: Path) -> Non
     assert {path.name for path in top.iterdir()} == {"compiled", "somebody's.txt"}
 
 
-def test_clear_follows_no_link(top: Path, tmp_path: Path) -> None:
+def test_clear_follows_no_link(keep: Any, key: Any, top: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "precious").touch()
@@ -141,7 +116,7 @@ def test_clear_follows_no_link(top: Path, tmp_path: Path) -> None:
 
 
 @as_root
-def test_clear_leaves_what_another_user_owns(top: Path) -> None:
+def test_clear_leaves_what_another_user_owns(keep: Any, key: Any, top: Path) -> None:
     keep(key()).close()
     (top / "reports").mkdir()
     (top / "reports" / "theirs").touch()
@@ -175,7 +150,7 @@ def test_nothing_behind_a_link_is_touched(top: Path, tmp_path: Path) -> None:
     assert left.is_dir()
 
 
-def test_a_folder_that_no_model_has_stays(top: Path) -> None:
+def test_a_folder_that_no_model_has_stays(keep: Any, key: Any, top: Path) -> None:
     keep(key()).close()
     mine = top / "compiled" / "tensorrt" / "mine"
     mine.mkdir()
@@ -184,7 +159,9 @@ def test_a_folder_that_no_model_has_stays(top: Path) -> None:
     assert [path.name for path in mine.iterdir()] == ["poetry.lock"]
 
 
-def test_a_link_in_place_of_a_scratch_folder_is_not_followed(top: Path, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_scratch_folder_is_not_followed(
+    keep: Any, key: Any, top: Path, tmp_path: Path
+) -> None:
     keep(key()).close()
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
