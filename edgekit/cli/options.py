@@ -59,6 +59,21 @@ def session_options(function: F) -> F:
             metavar="N",
             help="Threads for one call.  [default: all]",
         ),
+        provider_options,
+        click.option(
+            "--provider",
+            metavar="NAME",
+            help="The execution provider to run on, without a fallback; 'best' takes the best that "
+            "can be used.  [default: cpu]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def provider_options(function: F) -> F:
+    """Add what belongs to one provider: `--provider-option` and `--provider-library`."""
+    for option in (
         click.option(
             "--provider-library",
             "library",
@@ -73,12 +88,6 @@ def session_options(function: F) -> F:
             multiple=True,
             metavar="NAME=VALUE",
             help="An option of the provider's own; repeat for more.",
-        ),
-        click.option(
-            "--provider",
-            metavar="NAME",
-            help="The execution provider to run on, without a fallback; 'best' takes the best that "
-            "can be used.  [default: cpu]",
         ),
     ):
         function = option(function)

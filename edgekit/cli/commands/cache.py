@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option, session_choice
+from edgekit.cli.options import (
+    debug_option,
+    given,
+    json_option,
+    provider_options,
+    session_choice,
+)
 
 _EPILOG = """\b
 Examples:
@@ -113,20 +119,7 @@ def clear(
     metavar="NAME",
     help="The execution provider to build for: one that compiles models, such as tensorrt.",
 )
-@click.option(
-    "--provider-option",
-    "provider_options",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="An option of the provider's own, as the app sets it; repeat for more.",
-)
-@click.option(
-    "--provider-library",
-    "library",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The library of a plug-in provider; --provider is the name that it registers.",
-)
+@provider_options
 @click.option("--variant", metavar="NAME", help="Which variant to build.  [default: portable]")
 @click.option(
     "--batch",
@@ -147,7 +140,7 @@ def warm(
     package: Path,
     provider: str,
     provider_options: tuple[str, ...],
-    library: Path | None,
+    library: str | None,
     variant: str | None,
     batch: int | None,
     wall_s: float | None,
@@ -164,7 +157,7 @@ def warm(
     from edgekit.report import cache as report
 
     session = session_choice(provider, provider_options, threads=None, idle=None)
-    how = How(session, None if library is None else str(library.absolute()))
+    how = How(session, library)
     with out.progress(f"opening {package} on {provider}"):
         done = build(package, how, **given({"variant": variant, "batch": batch, "wall_s": wall_s}))
     if as_json:
