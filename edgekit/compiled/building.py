@@ -33,7 +33,7 @@ from pathlib import Path
 from edgekit.compiled import trusted
 from edgekit.compiled.keys import CompileKey, Record, place_of
 from edgekit.compiled.prepared import Prepared, named, words
-from edgekit.compiled.scratch import Scratch, lock
+from edgekit.compiled.scratch import Scratch, acquire
 from edgekit.compiled.trusted import Unfit
 
 log = logging.getLogger("edgekit")
@@ -70,7 +70,7 @@ def prepared(
     except Unfit as error:
         alone_because, may_read = str(error), False
         scratch = Scratch.temporary()
-    except (OSError, NotImplementedError) as error:  # the latter is what a lock may raise
+    except OSError as error:
         alone_because = f"the cache cannot be written: {words(error)}"
         scratch = Scratch.temporary()
     work = _Work(key, place, build, label, wall_s, scratch, alone_because, may_read)
@@ -141,13 +141,12 @@ def _together(work: _Work) -> Prepared:
     from filelock import Timeout
 
     try:
-        held = lock(work.place.with_suffix(".lock"))
         with _telling(f"waiting for another process that builds {work.what}"):
-            held.acquire(timeout=work.wall_s)
+            held = acquire(work.place.with_suffix(".lock"), timeout_s=work.wall_s)
     except Timeout:
         work.alone_because = f"another process has been building it for {work.wall_s:g} s"
         return _alone(work)
-    except (OSError, NotImplementedError) as error:
+    except OSError as error:
         work.alone_because = f"the cache cannot be locked: {words(error)}"
         return _alone(work)
     try:

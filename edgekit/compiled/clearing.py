@@ -102,7 +102,7 @@ def _remove_if_empty(model: Path) -> None:
         if any(entry.suffix != ".lock" for entry in rest):
             return
         for entry in rest:
-            with scratch.lock(entry).acquire(timeout=0):
+            with scratch.locked(entry):
                 entry.unlink()
         model.rmdir()
         model.parent.rmdir()

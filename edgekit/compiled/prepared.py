@@ -12,7 +12,7 @@ from types import TracebackType
 
 from edgekit.compiled import trusted
 from edgekit.compiled.keys import CompileKey, Record, place_of
-from edgekit.compiled.scratch import Scratch, lock
+from edgekit.compiled.scratch import Scratch, locked
 from edgekit.compiled.trusted import Unfit
 
 log = logging.getLogger("edgekit")
@@ -67,7 +67,7 @@ class Prepared:
             # A folder that somebody has emptied is nothing new.
             if not files or trusted.records(files) == self._record.files:
                 return False
-            with lock(place.with_suffix(".lock")).acquire(timeout=_ADOPT_WAIT_S):
+            with locked(place.with_suffix(".lock"), timeout_s=_ADOPT_WAIT_S):
                 trusted.refuse_parents(place)
                 if trusted.read(place) != self._record:
                     return False

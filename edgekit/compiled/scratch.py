@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +40,7 @@ class Scratch:
         """Make one in the cache, on the file system of the place that its content may get.
 
         Raises:
-            OSError, NotImplementedError: nothing can be written or locked there.
+            OSError: nothing can be written or locked there.
         """
         for parent in (place.parents[2], place.parents[1], place.parent):
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,9 +48,7 @@ class Scratch:
         folder = place.parent / f".{secrets.token_hex(8)}{SUFFIX}"
         folder.mkdir(mode=0o700)
         try:
-            held = lock(folder / "lock")
-            held.acquire(timeout=0)
-            return cls(folder, held)
+            return cls(folder, acquire(folder / "lock"))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -88,21 +88,38 @@ def sweep(folder: Path) -> int:
                 continue
             if time.time() - status.st_mtime < _LEFT_ALONE_S:
                 continue
-            with lock(entry / "lock").acquire(timeout=0):
+            with locked(entry / "lock"):
                 size = sum(file.lstat().st_size for file in entry.rglob("*") if file.is_file())
                 shutil.rmtree(entry)
                 freed += size
     return freed
 
 
-def lock(path: Path) -> BaseFileLock:
-    """Make a lock that ends with the process that holds it, and that any of its threads frees.
+def acquire(path: Path, *, timeout_s: float = 0.0) -> BaseFileLock:
+    """Take a lock that ends with the process that holds it, and that any of its threads frees.
 
     Raises:
-        OSError: there can be no such file; a lock that can't be made is waited for in vain.
+        filelock.Timeout: somebody else holds it; an OSError, like the next.
+        OSError: there can be no such file, or none is locked there.
     """
     from filelock import FileLock
 
+    # Made first: a lock whose file can't be made is waited for in vain.
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     os.close(os.open(path, flags, 0o600))
-    return FileLock(path, mode=0o600, thread_local=False)
+    held = FileLock(path, mode=0o600, thread_local=False)
+    try:
+        held.acquire(timeout=timeout_s)
+    except NotImplementedError as error:  # what filelock says of such a file system
+        raise OSError(errno.ENOLCK, "no file can be locked there") from error
+    return held
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, timeout_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock for a while; raises what `acquire` raises."""
+    held = acquire(path, timeout_s=timeout_s)
+    try:
+        yield
+    finally:
+        held.release()

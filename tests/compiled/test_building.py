@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from edgekit import cache
-from edgekit.compiled import building, scratch
+from edgekit.compiled import building, clearing, scratch
 from edgekit.compiled.building import prepared
 from edgekit.compiled.keys import CompileKey, Surroundings, place_of
 
@@ -478,11 +478,28 @@ def test_a_hung_builder_holds_nobody_for_longer_than_asked(
     build: Builder, caplog: pytest.LogCaptureFixture
 ) -> None:
     start(build, changed("driver", "1"))  # makes the model's folder
-    held = scratch.lock(place_of(KEY).with_suffix(".lock"))
-    with held.acquire(timeout=0), prepared(KEY, build, wall_s=0.2) as done:
+    lock = place_of(KEY).with_suffix(".lock")
+    with scratch.locked(lock), prepared(KEY, build, wall_s=0.2) as done:
         assert (done.built, done.kept) == (True, False)
     assert "another process has been building it for 0.2 s" in warned(caplog)[0]
     assert start(build) == (True, True)
+
+
+def test_where_no_file_can_be_locked_nothing_is_kept_and_nothing_fails(
+    build: Builder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = prepared(KEY, build)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("use SoftFileLock instead")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert start(build, changed("driver", "1")) == (True, False)
+    assert "no file can be locked there" in warned(caplog)[0]
+    (kept.folder / "later").write_bytes(b"x")
+    assert not kept.adopt()
+    kept.close()
+    assert clearing.clear().compiled != ()
 
 
 def test_a_lock_that_cannot_be_made_is_not_waited_for(

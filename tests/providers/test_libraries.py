@@ -261,9 +261,13 @@ def test_onnxruntime_preloads_once_and_says_nothing_on_stdout(
 
 
 @pytest.mark.usefixtures("unloaded")
-def test_an_onnxruntime_that_preloads_nothing_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_onnxruntime_that_preloads_nothing_is_asked_once_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr(onnxruntime, "preload_dlls", raising=False)
     libraries.preload()
+    libraries.preload()
+    assert libraries.preload.cache_info() == (1, 1, None, 1)
 
 
 @pytest.mark.parametrize("program", [None, "/nonexistent/ldconfig"])
