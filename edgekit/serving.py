@@ -19,9 +19,10 @@ from typing import IO, Any
 import msgspec
 
 from edgekit import frames
-from edgekit.errors import EdgekitError, as_storage_error, to_wire
+from edgekit.errors import EdgekitError, to_wire
 from edgekit.frames import Event, Reply, Request
 from edgekit.installed import missing_extra
+from edgekit.storage import as_storage_error
 from edgekit.workers import FUNCTIONS, Opened, Timed
 
 log = logging.getLogger("edgekit")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import errno
 import inspect
 import json
 import pickle
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgekit import errors
-from edgekit.errors import EdgekitError, as_storage_error, from_wire, to_wire
+from edgekit.errors import EdgekitError, from_wire, to_wire
 
 CLASSES = [
     member
@@ -168,7 +167,7 @@ def test_an_error_crosses_to_another_process_whole(kind: type[EdgekitError]) -> 
 
 
 def test_an_error_of_an_unknown_kind_still_crosses() -> None:
-    for name in ("Unheard", "errno", "_listed", "Mapping"):
+    for name in ("Unheard", "Sequence", "_listed", "Mapping"):
         error = from_wire(name, {"asked": 1})
         assert type(error) is EdgekitError
         assert name in str(error)
@@ -186,12 +185,3 @@ def test_optional_facts_leave_no_trace_in_the_sentence() -> None:
 
 def test_a_wrong_input_is_a_value_error_too() -> None:
     assert isinstance(errors.InputError(problem="x is missing."), ValueError)
-
-
-def test_a_refusal_to_write_has_a_sentence() -> None:
-    full = OSError(errno.ENOSPC, "No space left on device", "weights.onnx")
-    assert str(as_storage_error(full)) == "weights.onnx could not be written: the disk is full."
-    assert "net.edgekit could not" in str(as_storage_error(full, path="net.edgekit"))
-    assert "A file could not" in str(as_storage_error(OSError(errno.EIO, "I/O error")))
-    assert as_storage_error(OSError(errno.ENOENT, "No such file")) is None
-    assert as_storage_error(ValueError("not the disk's")) is None

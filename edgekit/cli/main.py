@@ -112,7 +112,7 @@ def _failed(error: EdgekitError, *, debug: bool) -> int:
 
 def _failed_unforeseen(error: Exception, *, debug: bool) -> int:
     from edgekit import cache, installed
-    from edgekit.errors import as_storage_error
+    from edgekit.storage import as_storage_error
 
     known = installed.missing_extra(error) or as_storage_error(error)
     if known is not None:

@@ -21,10 +21,10 @@ from pathlib import Path
 import msgspec
 
 from edgekit.errors import StorageError, WouldOverwrite
-from edgekit.errors import as_storage_error as as_storage_error
 from edgekit.package import manifest, reading
 from edgekit.package.locking import editing_lock
 from edgekit.package.values import FileRecord, Graph, Package
+from edgekit.storage import as_storage_error
 
 PARTIAL = ".partial"
 _LOCK = ".lock"

@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.errors import NotFound, StorageError, as_storage_error
+from edgekit.errors import NotFound, StorageError
+from edgekit.storage import as_storage_error
 
 LOCK = ".editing.lock"
 WAIT_S = 60.0
