@@ -20,7 +20,7 @@ from edgekit.errors import (
 from edgekit.installed import conflict
 from edgekit.package.reading import Verified, unchanged
 from edgekit.package.values import SessionChoice
-from edgekit.providers.info import Occasion, OrtSettings, ProviderInfo
+from edgekit.providers.info import Diagnosis, Occasion, OrtSettings, ProviderInfo
 from edgekit.tensors import Dim, Signature, TensorSpec, dtype_named
 from edgekit.terms import DType, members
 
@@ -106,7 +106,7 @@ def open_session(
             ) from error
         _refuse_unusable(provider, _one_line(error))
         if provider.ort_name in str(error):
-            raise _unavailable(provider, _one_line(error)) from error
+            raise _unavailable(provider, _one_line(error), provider.diagnose()) from error
         raise ModelFileError(path=str(model.path), problem=_one_line(error)) from error
     if not in_memory:
         for file in (model, *external.values()):
@@ -116,7 +116,8 @@ def open_session(
                 )
     got = session.get_providers()
     if not got or got[0] != provider.ort_name:
-        raise _unavailable(provider, f"the session runs on {', '.join(got) or 'nothing'}")
+        seen = f"the session runs on {', '.join(got) or 'nothing'}"
+        raise _unavailable(provider, seen, provider.diagnose())
     return session
 
 
@@ -200,12 +201,12 @@ def _warn_of_conflict() -> None:
 
 
 def _refuse_unusable(provider: ProviderInfo, seen: str = "") -> None:
-    if not provider.diagnose().usable:
-        raise _unavailable(provider, seen)
-
-
-def _unavailable(provider: ProviderInfo, seen: str) -> ProviderUnavailable:
     found = provider.diagnose()
+    if not found.usable:
+        raise _unavailable(provider, seen, found)
+
+
+def _unavailable(provider: ProviderInfo, seen: str, found: Diagnosis) -> ProviderUnavailable:
     return ProviderUnavailable(
         provider=provider.name,
         cause=f"{found.cause} ({seen})" if found.cause and seen else found.cause or seen,
