@@ -59,8 +59,22 @@ STRATEGIES: dict[Strategy, str] = {
 }
 """What each strategy is, in words."""
 
-Scheme = Literal["fp16"]
+Scheme = Literal["fp16", "bf16", "int8-dynamic", "int8-static", "int8-weight", "int4-weight"]
 """The ways to make a variant of fewer bits, each a file of `edgekit.quantize`."""
+
+CalibrationMethod = Literal["minmax", "percentile", "entropy"]
+"""How the range of an activation is read off what was seen of it: all of it, all but the rarest
+values, or the part that an 8-bit histogram tells apart with the least loss of information."""
+
+BudgetMetric = Literal["drop", "agreement", "cosine"]
+"""What an accuracy budget is about: how many right answers may be lost, how many answers must stay
+the same, how near the numbers must stay."""
+
+Ruling = Literal["passed", "failed", "undecided"]
+"""What an accuracy budget says of a candidate; undecided where there are too few samples."""
+
+Undecided = Literal["reject", "accept"]
+"""What becomes of a variant on which the samples don't decide."""
 
 Task = Literal[
     "audio-classification",

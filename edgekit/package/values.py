@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from edgekit.tensors import Signature
-from edgekit.terms import GraphLevel, Idle, Metric, Scheme, Split, Strategy
+from edgekit.terms import CalibrationMethod, GraphLevel, Idle, Metric, Scheme, Split, Strategy
 
 SCHEMA_VERSION = 1
 """Version of `additional_metadata.edgekit`. Readers refuse a newer one and say so."""
@@ -86,15 +86,72 @@ class GraphFacts(Value, frozen=True):
     operators: dict[str, int]
 
 
+class QuantRules(Value, frozen=True):
+    """What integers must look like where a variant runs; each provider's file says its own.
+
+    `activation` is the type of activations, their zero point 0 where `symmetric`; weights are
+    always int8 with zero point 0. `weight_bits` is 7 where products are added up in 16 bits, so
+    that none can leave them: 2 · 255 · 64 = 32640. `operators` are those that gain by it there.
+    """
+
+    activation: Literal["uint8", "int8"] = "uint8"
+    symmetric: bool = False
+    weight_bits: Literal[7, 8] = 8
+    per_channel: bool = True
+    operators: tuple[str, ...] = ()
+
+
+class Calibration(Value, frozen=True):
+    """What activations were measured on: `rows` has the first 16 hex digits of each row's hash, so
+    that nothing need be measured on what it was calibrated with."""
+
+    dataset: str
+    cases: int
+    method: CalibrationMethod = "minmax"
+    rows: tuple[str, ...] = ()
+    synthetic: bool = False
+
+
 class Recipe(Value, frozen=True):
     """How a variant was made from its parent.
 
     `keep_float` names the nodes that were left in float32, those without a name by their operator
-    and first output ("Add:sum").
+    and first output ("Add:sum"). `smooth` is the exponent with which outliers of activations were
+    moved into the weights (SmoothQuant); `bias_corrected` says that the mean shift of each node was
+    taken back in its bias; `block_size` is how many weights of a row share a scale.
     """
 
     scheme: Scheme
     keep_float: tuple[str, ...] = ()
+    rules: QuantRules | None = None
+    calibration: Calibration | None = None
+    smooth: float | None = None
+    bias_corrected: bool = False
+    block_size: int | None = None
+
+
+class Kept(Value, frozen=True):
+    """The accuracy that a variant kept, and the processor that it was measured on.
+
+    Shares lie in 0..1. `drop` is how many more of the right answers the original had, `agreement`
+    how many classes are the original's, `cosine` the mean over the cases; each with the bound that
+    holds with 95 % on the harmful side. `content_sha256` is that of the cases.
+    """
+
+    accuracy_key: str
+    arch: str
+    isa: tuple[str, ...]
+    dataset: str
+    cases: int
+    content_sha256: str
+    synthetic: bool = False
+    accuracy: float | None = None
+    drop: float | None = None
+    drop_high: float | None = None
+    agreement: float | None = None
+    agreement_low: float | None = None
+    cosine: float | None = None
+    cosine_low: float | None = None
 
 
 class Variant(Value, frozen=True):
@@ -102,7 +159,7 @@ class Variant(Value, frozen=True):
 
     `closeness` holds one entry an output, of the verification that let the variant in; a random
     output has none. `parent` and `recipe` say what it was made from and how; what came from the
-    original itself has neither.
+    original itself has neither. `kept` is what it kept of the original's accuracy.
     """
 
     name: str
@@ -115,6 +172,7 @@ class Variant(Value, frozen=True):
     parent: str | None = None
     target: Target = Target()
     recipe: Recipe | None = None
+    kept: Kept | None = None
 
 
 class Verification(Value, frozen=True):

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from edgekit.package.values import GraphFacts, SessionChoice
+from edgekit.errors import BadValue
+from edgekit.package.values import GraphFacts, QuantRules, SessionChoice, Target
 from edgekit.tensors import Signature
+from edgekit.terms import Scheme
 
 
 class Diagnosis(msgspec.Struct, frozen=True):
@@ -171,6 +173,12 @@ def same_surroundings(choice: SessionChoice) -> dict[str, str]:
     return {}
 
 
+def nothing_known(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Know no way to compute in integers, and take floats of any width."""
+    del target
+    return QuantRules() if scheme == "fp16" else "nothing is known of how it computes in them"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProviderInfo:
     """An execution provider: its names, what brings it, what it needs, and what is asked of it.
@@ -200,6 +208,8 @@ class ProviderInfo:
         unmet: of a plug-in, say why a choice can't be had on a device, given what that says of
             itself (an `OrtEpDevice`'s metadata); empty where it can.
         environment: the environment variables that a choice needs, which only a worker may set.
+        quantized: say what a scheme's numbers must look like on it, or why it isn't for it; see
+            `quant_rules`.
     """
 
     name: str
@@ -223,6 +233,7 @@ class ProviderInfo:
     refuses: Callable[[GraphFacts], str] = takes_everything
     unmet: Callable[[SessionChoice, Mapping[str, str]], str] = nothing_unmet
     environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
+    quantized: Callable[[Scheme, Target], QuantRules | str] = nothing_known
 
     def diagnose(self) -> Diagnosis:
         """Tell whether the provider can be used here, and if not, why and what to do."""
@@ -247,3 +258,16 @@ class ProviderInfo:
             UnknownName, BadValue: an option, or its value, isn't one that takes effect.
         """
         return self.translated(self, choice, occasion or Occasion())
+
+    def quant_rules(self, scheme: Scheme, target: Target) -> QuantRules:
+        """Say what a scheme's numbers must look like on this provider.
+
+        Raises:
+            BadValue: the provider doesn't compute in them, or only slower than in float.
+        """
+        rules = self.quantized(scheme, target)
+        if isinstance(rules, str):
+            raise BadValue(
+                what=f"a target of {scheme}", asked=f"{self.name}: {rules}", expected="another"
+            )
+        return rules

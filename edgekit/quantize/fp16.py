@@ -7,20 +7,21 @@ ends at 65504: what was measured to go further stays in float32 (see `edgekit.qu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
 
 from edgekit.errors import BadValue
 from edgekit.graph.summary import precision_of
+from edgekit.package.values import Recipe
 from edgekit.quantize import files
 from edgekit.quantize.elements import label, read_typed
 from edgekit.quantize.halving import halve
 from edgekit.quantize.limits import kept_for_their_values, known_nodes
 from edgekit.quantize.ranges import measure_ranges
 from edgekit.quantize.rounding import write_stand_in
-from edgekit.quantize.scheme import Made, SchemeInfo, Work
+from edgekit.quantize.scheme import Made, SchemeInfo, Work, Write
 
 
 class Conversion(msgspec.Struct, frozen=True):
@@ -29,7 +30,7 @@ class Conversion(msgspec.Struct, frozen=True):
     `files` names the external data beside the new model.
     """
 
-    nodes: int
+    nodes: tuple[str, ...]
     casts: int
     kept: dict[str, str]
     files: tuple[str, ...]
@@ -75,32 +76,30 @@ def convert(
     return Conversion(halved.nodes, halved.casts, halved.kept, beside)
 
 
-def make(work: Work) -> Made:
-    """Measure what each node's values are, and convert all those that fp16 can hold."""
+def prepare(work: Work) -> Write:
+    """Measure what each node's values are; the writer converts all those that fp16 can hold."""
     typed = read_typed(work.model)
-    asked = dict.fromkeys(work.keep_float, "asked for")
-    known_nodes(typed, asked, path=work.model)
     ranges = measure_ranges(
-        work.model,
-        work.feeds(),
-        scratch=work.output.parent,
-        wall_s=work.wall_s,
-        progress=work.progress,
+        work.model, work.feeds(), scratch=work.scratch, wall_s=work.wall_s, progress=work.progress
     )
     files.load_weights(typed, work.model)
-    keep = {**kept_for_their_values(typed, ranges), **asked}
-    in_order = tuple(label(node) for node in typed.graph.node if label(node) in keep)
-    del typed  # and its weights, which are read again
-    done = convert(work.model, work.output, keep_float=keep)
-    stand_in = work.output.with_name(f"{work.output.stem}.rounded.onnx")
-    return Made(
-        files=done.files,
-        keep_float=in_order,
-        kept=done.kept,
-        nodes=done.nodes,
-        cases=ranges.cases,
-        stand_in=stand_in if write_stand_in(work.output, stand_in) else None,
-    )
+    unfit = kept_for_their_values(typed, ranges)
+    order = [label(node) for node in typed.graph.node]
+
+    def write(output: Path, keep_float: Collection[str]) -> Made:
+        keep = {**unfit, **dict.fromkeys(keep_float, "asked for")}
+        done = convert(work.model, output, keep_float=keep)
+        stand_in = output.with_name(f"{output.stem}.rounded.onnx")
+        return Made(
+            recipe=Recipe("fp16", keep_float=tuple(name for name in order if name in keep)),
+            files=done.files,
+            nodes=done.nodes,
+            kept=done.kept,
+            cases=ranges.cases,
+            stand_in=stand_in if write_stand_in(output, stand_in) else None,
+        )
+
+    return write
 
 
 SCHEME = SchemeInfo(
@@ -109,5 +108,5 @@ SCHEME = SchemeInfo(
     target="cuda",
     summary="16-bit floats: half the size, and faster where the hardware computes in them",
     where="It pays on GPUs; a CPU computes most of it in float32 all the same, with casts around.",
-    make=make,
+    prepare=prepare,
 )

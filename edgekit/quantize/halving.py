@@ -55,7 +55,7 @@ class Halved(msgspec.Struct, frozen=True):
     `kept` has a node's label and why it stayed; nodes that hold no float32 aren't in it.
     """
 
-    nodes: int
+    nodes: tuple[str, ...]
     casts: int
     kept: dict[str, str]
 
@@ -83,9 +83,10 @@ def halve(model: Any, *, keep_float: Mapping[str, str]) -> Halved:
         if index in kept and floats.intersection((*node.input, *node.output, *captured(node)))
     }
     halves = [None if index in kept else role for index, role in enumerate(roles)]
-    nodes = sum(
-        node.op_type not in _MEASURES and role is not None
+    nodes = tuple(
+        label(node)
         for node, role in zip(graph.node, halves, strict=True)
+        if node.op_type not in _MEASURES and role is not None
     )
     casts = _Rewriting(graph, halves, floats).apply()
     model.ir_version = max(model.ir_version, _FIRST_IR)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit import providers
 from edgekit.errors import BadValue, CorruptPackage
 from edgekit.graph.summary import external_files
 from edgekit.measure.admission import refuse_name
@@ -19,8 +20,10 @@ from edgekit.metrics import Closeness
 from edgekit.package import commit, reading
 from edgekit.package.cases import open_cases
 from edgekit.package.locking import refuse_unlockable
-from edgekit.package.values import PORTABLE, Graph, Package, Recipe, Variant
+from edgekit.package.values import PORTABLE, Calibration, CaseFile, Graph, Package, Variant
 from edgekit.quantize import scheme as schemes
+from edgekit.quantize.elements import read_typed
+from edgekit.quantize.limits import known_nodes
 from edgekit.quantize.scheme import Work
 from edgekit.tensors import Feed
 from edgekit.terms import Scheme
@@ -110,19 +113,25 @@ def quantize(
     refuse_unlockable(path)
     _verify(path, packed, parent)
     graph = reading.graph_of(packed, parent)
+    looked_at = graph.calibration or graph.reference
+    rules = providers.find(made_for.provider).quant_rules(info.name, made_for)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as scratch:
         model = Path(scratch) / f"{named}.onnx"
         log.info("measuring what %s's values are", parent.name)
         work = Work(
             model=path / parent.model,
-            output=model,
+            scratch=model.parent,
             feeds=lambda: _feeds(path, packed, graph),
-            keep_float=tuple(keep_float),
+            cases=looked_at.cases if looked_at is not None else 0,
+            target=made_for,
+            rules=rules,
+            calibration=_calibration(looked_at),
             wall_s=wall_s,
             progress=progress,
         )
+        known_nodes(read_typed(work.model), keep_float, path=work.model)
         with commit.storage_errors(model.parent):
-            made = info.make(work)
+            made = info.prepare(work)(model, tuple(keep_float))
         # On the CPU the model itself says how it answers there.
         stand_in = made.stand_in if made_for.provider != _HERE else None
         log.info("measuring %s beside %s", named, parent.name)
@@ -133,7 +142,7 @@ def quantize(
             parent=parent.name,
             precision=info.precision,
             target=made_for,
-            recipe=Recipe(scheme=info.name, keep_float=made.keep_float),
+            recipe=made.recipe,
             overwrite=overwrite,
             stand_in=stand_in,
             wall_s=wall_s,
@@ -143,7 +152,7 @@ def quantize(
         variant=added.variant,
         size_bytes=_size(added.package, added.variant),
         parent_bytes=_size(packed, parent),
-        nodes=made.nodes,
+        nodes=len(made.nodes),
         kept=made.kept,
         looked_at=made.cases,
         cases=added.cases,
@@ -185,6 +194,12 @@ def _feeds(path: Path, package: Package, graph: Graph) -> Iterator[Feed]:
     if cases is not None:
         for case in open_cases(path, package, cases).open():
             yield case.feed
+
+
+def _calibration(cases: CaseFile | None) -> Calibration | None:
+    if cases is None:
+        return None
+    return Calibration(cases.name, cases.cases, synthetic=cases.synthetic)
 
 
 def _size(package: Package, variant: Variant) -> int:

@@ -7,57 +7,86 @@ exposes `SCHEME`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from edgekit.errors import UnknownName
 from edgekit.installed import missing_extra
+from edgekit.package.values import Calibration, QuantRules, Recipe, Target
 from edgekit.tensors import Feed
-from edgekit.terms import Scheme, members
+from edgekit.terms import CalibrationMethod, Scheme, members
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """How a scheme does it, where the user may say so; None leaves it to the scheme.
+
+    `method` and `percentile` say how ranges are read off; `smooth` is SmoothQuant's exponent, 0
+    for none; `bias_correction` takes back the mean shift; `block_size` counts the weights of a row
+    that share a scale.
+    """
+
+    method: CalibrationMethod | None = None
+    percentile: float | None = None
+    smooth: float | None = None
+    bias_correction: bool | None = None
+    block_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a scheme is given: a float model, where to write the new one, and real values.
+    """What a scheme is given: a float model, a folder to work in, and real values.
 
-    `feeds` starts a new pass over what went into the model, from the package's calibration cases
-    or else its reference cases. `keep_float` names nodes to leave alone. `progress` is called with
-    the cases done and the cases in all; `wall_s` bounds a single run.
+    `feeds` starts a new pass over what went into the model, `cases` of them; `calibration` says
+    what they are. `rules` are those of the target. `progress` is called with the cases done and
+    the cases in all; `wall_s` bounds a single run.
     """
 
     model: Path
-    output: Path
+    scratch: Path
     feeds: Callable[[], Iterable[Feed]]
-    keep_float: tuple[str, ...] = ()
+    cases: int
+    target: Target = field(default_factory=Target)
+    rules: QuantRules = field(default_factory=QuantRules)
+    calibration: Calibration | None = None
+    settings: Settings = field(default_factory=Settings)
     wall_s: float = 600.0
     progress: Callable[[int, int], None] | None = None
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What a scheme made: the new model's external data, and what it left in float.
+    """What a scheme wrote: the new model's external data, and what it left in float.
 
-    `keep_float` are the nodes that were left for the values they meet or on demand, in the order of
-    the graph; `kept` every node that computes in float32 still, and why. `nodes` compute in the new
-    precision, and `cases` were looked at to decide. `stand_in` is a model beside the new one that
-    answers on a CPU as that does on hardware for the precision, None where a CPU does so itself.
+    `nodes` names the parent's nodes that compute in the new precision, in the order of the graph;
+    `kept` those that could and don't, and why. `cases` were looked at to decide. `recipe` says how
+    it was done, which nodes were left on demand or for their values among it. `stand_in` is a model
+    beside the new one that answers on a CPU as that does on hardware for the precision, None where
+    a CPU does so itself. `notes` says what the user must know.
     """
 
+    recipe: Recipe
     files: tuple[str, ...]
-    keep_float: tuple[str, ...]
+    nodes: tuple[str, ...]
     kept: dict[str, str]
-    nodes: int
-    cases: int
+    cases: int = 0
     stand_in: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+Write: TypeAlias = Callable[[Path, Collection[str]], Made]
+"""Write the new model to a path, with the named nodes left in float; may be called again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SchemeInfo:
     """A scheme: its name, the precision that it gives, and the provider that it is made for.
 
-    `where` is a sentence about where it pays.
+    `where` is a sentence about where it pays. `needs_data` says that it looks at real values
+    without which it can't be done. `prepare` does once what doesn't depend on the nodes that are
+    left in float (measuring values), and returns what writes the model.
     """
 
     name: Scheme
@@ -65,7 +94,8 @@ class SchemeInfo:
     target: str
     summary: str
     where: str
-    make: Callable[[Work], Made]
+    prepare: Callable[[Work], Write]
+    needs_data: bool = False
 
 
 def find(name: str) -> SchemeInfo:
