@@ -19,6 +19,7 @@ EXTRAS = {
     "onnxscript": "export",
     "torch": "export",
     "mlxtend": "models",
+    "pyarrow": "data",
     "timm": "timm",
     "torchvision": "timm",
     "transformers": "hf",

@@ -24,8 +24,9 @@ DType = Literal[
 ]
 """Element types that a model's inputs and outputs may have, by their numpy name."""
 
-Metric = Literal["top1", "closeness"]
-"""How answers are judged: the share of right classes, or the distance to the original's numbers."""
+Metric = Literal["top1", "agreement", "closeness"]
+"""How answers are judged: the share of right classes, the share of the original's classes where
+nobody knows the right ones, or the distance to the original's numbers."""
 
 Idle = Literal["spin", "brief", "sleep"]
 """What an idle thread pool does after a call: burn its cores for about 20 ms so that the next call
@@ -75,6 +76,9 @@ Ruling = Literal["passed", "failed", "undecided"]
 
 Undecided = Literal["reject", "accept"]
 """What becomes of a variant on which the samples don't decide."""
+
+Grain = Literal["node", "group"]
+"""What sensitivity is told of: each node alone, or the nodes of each block together."""
 
 Task = Literal[
     "audio-classification",

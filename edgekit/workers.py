@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 FUNCTIONS = frozenset(
     {
+        "edgekit.runtime.folding:open_folding",
+        "edgekit.runtime.node_times:time_nodes",
         "edgekit.runtime.runner:open_variant",
         "exporters.runners:open_eager",
         "exporters.runners:open_compiled",

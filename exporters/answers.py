@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from edgekit.blame import users_line
 from edgekit.errors import EdgekitError, FactoryFailed
 from edgekit.tensors import Array, Feed
 from exporters.arrays import to_numpy, to_torch
-from exporters.blame import users_line
 from exporters.original import Original
 
 _NARROWER = (

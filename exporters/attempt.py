@@ -29,7 +29,7 @@ from edgekit.terms import STRATEGIES
 from exporters import sources
 from exporters.answers import answers
 from exporters.arrays import to_numpy, to_torch
-from exporters.data import data_of, refuse_without_classes
+from exporters.data import chosen_data, data_of, kept_notes, metric_of, refuse_without_classes
 from exporters.dimensions import resolve
 from exporters.explain import known_disagreement
 from exporters.exportable import Exportable
@@ -105,6 +105,12 @@ def attempt(
     if options.dynamic is not None:
         # Before the axes change places: they are named as the model has them.
         exportable = dataclasses.replace(exportable, dynamic=options.dynamic)
+    example = {key: to_numpy(tensor) for key, tensor in original.example.items()}
+    # Before pixels take the image's place: the data are what goes into the module as it comes.
+    chosen = chosen_data(
+        exportable, options, Signature(_input_specs(original, exportable, example), ())
+    )
+    exportable = chosen.exportable
     suffix = ""
     if options.with_preprocessing:
         exportable = with_preprocessing(exportable)
@@ -116,7 +122,8 @@ def attempt(
     uncalled = pristine(original)
     trained = pristine(original) if original.was_training else None
     outputs, random, draws = steady_answers(original, signature, feed, label=name, seed=seed)
-    told = notes_on(original, options)
+    metric = metric_of(chosen, data.evaluation, outputs)
+    told = [*notes_on(original, options), *kept_notes(chosen, data)]
     if trained is not None and trains_otherwise(trained, feed, outputs, seed=seed):
         told.append("the module was in training mode, and was exported in evaluation mode")
     sizes, notes = sizes_to_try(
@@ -168,7 +175,7 @@ def attempt(
     log.info("recording the original's answers")
     reference = reference_cases(original, signature, feed, sizes=sizes, seed=seed)
     evaluation = list(answered(original, data.evaluation))
-    if exportable.metric == "top1":
+    if metric == "top1":
         refuse_without_classes(evaluation)
     return Attempt(
         name=name,
@@ -180,13 +187,15 @@ def attempt(
         closeness=closenesses,
         verification=verification,
         weights_sha256=weights_sha256,
-        metric=exportable.metric,
+        metric=metric,
         model=file,
         files=beside,
         reference=write_cases(folder, "reference", reference, name="cases", suffix=suffix),
-        evaluation=write_cases(folder, "test", evaluation, name=exportable.dataset, suffix=suffix),
+        evaluation=write_cases(
+            folder, "test", evaluation, name=chosen.names["test"], suffix=suffix
+        ),
         calibration=write_cases(
-            folder, "train", data.calibration, name=exportable.dataset, suffix=suffix
+            folder, "train", data.calibration, name=chosen.names["train"], suffix=suffix
         ),
         assets=write_assets(folder, exportable),
         parameters=parameters,

@@ -18,6 +18,7 @@ from edgekit.measure.bench import Candidate
 from edgekit.measure.results import LeftOut
 from edgekit.measure.ways import How
 from edgekit.package.values import Package
+from edgekit.tensors import Signature
 from edgekit.terms import Against, Task
 from edgekit.workers import Call
 from exporters import records
@@ -90,6 +91,48 @@ def originals(
         )
         for way in against
     ], []
+
+
+def any_original(
+    target: str,
+    signature: Signature,
+    *,
+    parameters: Mapping[str, str] | None = None,
+    task: Task | None = None,
+    pretrained: bool = False,
+    weights: str | None = None,
+    how: How = How(),  # noqa: B008 (frozen)
+) -> Candidate:
+    """Describe an original that is of no package: whatever weights it is made with are right.
+
+    Args:
+        target: the TARGET that makes it.
+        signature: what goes in and comes out, by the names that it must have.
+        parameters: its factory's parameters.
+        task: what a transformers checkpoint is for.
+        pretrained: take the published weights.
+        weights: a .safetensors file for the module.
+        how: how the model beside it runs, see `originals`.
+    """
+    place, _ = beside(how)
+    request = TargetRequest(
+        target=target,
+        folder=str(Path.cwd()),
+        parameters=dict(parameters or {}),
+        task=task,
+        pretrained=pretrained,
+        weights=None if weights is None else str(Path.cwd() / weights),
+    )
+    arguments = {
+        "request": request,
+        "signature": signature,
+        "weights_sha256": "",
+        "threads": how.session.threads or machine.threads_available(),
+        "beside": place,
+    }
+    label = f"{target} · {place.kind}" if place.kind else target
+    call = Call(_LABELS["eager"][1], arguments, how.provider.environment(how.session))
+    return Candidate(label=label, call=call, optional=True)
 
 
 def _request(

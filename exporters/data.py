@@ -5,30 +5,78 @@ All of it before the export starts, so that a wrong name or type costs no minute
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from edgekit.errors import BadValue, FactoryFailed, InputError
+from edgekit.data import labelled, open_data, refuse_overlap
+from edgekit.data.checking import refuse_values, whole_number
+from edgekit.data.keeping import (
+    CALIBRATION_BYTES,
+    CALIBRATION_CASES,
+    EVALUATION_BYTES,
+    EVALUATION_CASES,
+    first_of,
+    kept_note,
+)
+from edgekit.errors import FactoryFailed, InputError
 from edgekit.metrics import predictions
-from edgekit.package.cases import content_sha256
+from edgekit.package.cases import content_sha256_of_all
 from edgekit.runtime.inputs import check_shapes, conform
-from edgekit.tensors import Case, Signature
+from edgekit.tensors import Array, Case, Dataset, Signature
+from edgekit.terms import Metric, Split
+from edgekit.user_code import run_user_code
 from exporters.exportable import Exportable
-from exporters.sources import run_user_code
+from exporters.requests import ExportOptions
 
-EVALUATION_CASES, EVALUATION_BYTES = 1_500, 64 << 20
-CALIBRATION_CASES, CALIBRATION_BYTES = 256, 32 << 20
 _EVALUATION, _CALIBRATION = "The evaluation data", "The calibration data"
 
 
 class Data(NamedTuple):
-    """Cases that fit the module's inputs; no case is in both."""
+    """Cases that fit the module's inputs; no row is in both."""
 
     evaluation: list[Case]
     calibration: list[Case]
+
+
+class Chosen(NamedTuple):
+    """What an export takes for data, once a user has had a say.
+
+    `names` says what the cases of each side are, several of them; `counts` how many a user gave.
+    """
+
+    exportable: Exportable
+    names: dict[Split, str]
+    counts: dict[Split, int]
+    labelled: bool
+
+
+def chosen_data(exportable: Exportable, options: ExportOptions, signature: Signature) -> Chosen:
+    """Put the data that a user names in the place of those that come with the module.
+
+    Args:
+        exportable: the module and its own data.
+        options: names the data.
+        signature: what the module takes; what it gives isn't known yet.
+
+    Raises:
+        What `edgekit.data.open_data` raises.
+    """
+    names: dict[Split, str] = {"test": exportable.dataset, "train": exportable.dataset}
+    counts: dict[Split, int] = {}
+    folder, has_labels = Path(options.data_folder), False
+    if options.eval_data is not None:
+        given = open_data(
+            options.eval_data, signature, split="test", metric=exportable.metric, folder=folder
+        )
+        exportable = dataclasses.replace(exportable, evaluation=given.open)
+        names["test"], counts["test"], has_labels = given.name, given.cases, labelled(given)
+    if options.calib_data is not None:
+        given = open_data(options.calib_data, signature, split="train", folder=folder)
+        exportable = dataclasses.replace(exportable, calibration=given.open)
+        names["train"], counts["train"] = given.name, given.cases
+    return Chosen(exportable, names, counts, has_labels)
 
 
 def data_of(exportable: Exportable, signature: Signature) -> Data:
@@ -37,7 +85,7 @@ def data_of(exportable: Exportable, signature: Signature) -> Data:
     Raises:
         FactoryFailed: reading raises, a case doesn't fit the inputs, or a label is no whole
             number, or is missing where answers are judged by it.
-        BadValue: a case is in both sets.
+        BadValue: a row is in both sets.
     """
     evaluation = _read(
         exportable.evaluation, signature, _EVALUATION, EVALUATION_CASES, EVALUATION_BYTES
@@ -49,8 +97,47 @@ def data_of(exportable: Exportable, signature: Signature) -> Data:
         for index, case in enumerate(evaluation):
             if case.label is None:
                 raise _unfit(_EVALUATION, index, "it has no label, and the metric is top1")
-    _refuse_overlap(evaluation, calibration)
+    refuse_overlap(
+        _dataset(calibration, "train", exportable.dataset),
+        _dataset(evaluation, "test", exportable.dataset),
+        signature=signature,
+    )
     return Data(evaluation, calibration)
+
+
+def metric_of(chosen: Chosen, evaluation: Sequence[Case], outputs: Mapping[str, Array]) -> Metric:
+    """Decide how answers are judged: by right classes too where a user's data have labels for them.
+
+    Args:
+        chosen: the module and what is known about its data.
+        evaluation: its cases.
+        outputs: what the module answers to its example; the first output holds the scores.
+
+    Raises:
+        FactoryFailed: a label is of no class that the module knows.
+    """
+    scores = next(iter(outputs.values()))
+    classes = scores.shape[-1] if scores.ndim == 2 and scores.dtype.kind not in "biu" else None
+    metric = "top1" if chosen.labelled and classes else chosen.exportable.metric
+    if metric == "top1" and classes:
+        for index, case in enumerate(evaluation):
+            if case.label is not None and not 0 <= case.label < classes:
+                known = f"the module scores the classes 0 to {classes - 1}"
+                raise _unfit(_EVALUATION, index, f"its label is {case.label}, and {known}")
+    return metric
+
+
+def kept_notes(chosen: Chosen, data: Data) -> list[str]:
+    """Say where a package keeps fewer cases than a user gave."""
+    kept: tuple[tuple[str, Split, list[Case]], ...] = (
+        ("evaluation", "test", data.evaluation),
+        ("calibration", "train", data.calibration),
+    )
+    return [
+        note
+        for what, split, cases in kept
+        for note in kept_note(what, kept=len(cases), given=chosen.counts.get(split, len(cases)))
+    ]
 
 
 def refuse_without_classes(evaluation: Sequence[Case]) -> None:
@@ -68,11 +155,6 @@ def refuse_without_classes(evaluation: Sequence[Case]) -> None:
             raise _unfit(_EVALUATION, index, f"it has one label and the module gave {rows} rows")
 
 
-def nbytes(case: Case) -> int:
-    """Count the bytes that a case's arrays take."""
-    return sum(np.asarray(a).nbytes for a in (*case.feed.values(), *(case.outputs or {}).values()))
-
-
 def _read(
     open_cases: Callable[[], Iterator[Case]] | None,
     signature: Signature,
@@ -84,24 +166,11 @@ def _read(
         return []
 
     def read() -> list[Case]:
-        return list(_bounded(open_cases(), signature, what, most, most_bytes))
+        fitting = (_fitting(case, signature, what, i) for i, case in enumerate(open_cases()))
+        return list(first_of(fitting, most=most, most_bytes=most_bytes))
 
-    cases: list[Case] = run_user_code(read, target=what)
+    cases: list[Case] = run_user_code(read, target=what, made="exported")
     return cases
-
-
-def _bounded(
-    source: Iterator[Case], signature: Signature, what: str, most: int, most_bytes: int
-) -> Iterator[Case]:
-    total = 0
-    for index, given in enumerate(source):
-        if index >= most:
-            return
-        case = _fitting(given, signature, what, index)
-        total += nbytes(case)
-        if total > most_bytes:
-            return
-        yield case
 
 
 def _fitting(case: Any, signature: Signature, what: str, index: int) -> Case:
@@ -111,14 +180,10 @@ def _fitting(case: Any, signature: Signature, what: str, index: int) -> Case:
     try:
         feed = conform(signature, case.feed)
         check_shapes(signature, feed)
+        refuse_values(signature, feed)
+        label = None if case.label is None else whole_number(case.label)
     except InputError as error:
         raise _unfit(what, index, str(error)) from error
-    try:
-        label = None if case.label is None else operator.index(case.label)
-    except TypeError as error:
-        raise _unfit(
-            what, index, f"its label is {case.label!r}; a class is a whole number"
-        ) from error
     return Case(feed, label=label)
 
 
@@ -128,11 +193,11 @@ def _unfit(what: str, index: int, problem: str) -> FactoryFailed:
     )
 
 
-def _refuse_overlap(evaluation: list[Case], calibration: list[Case]) -> None:
-    seen = {content_sha256(case.feed) for case in evaluation}
-    if any(content_sha256(case.feed) in seen for case in calibration):
-        raise BadValue(
-            what="the calibration data",
-            asked="partly the evaluation data",
-            expected="cases that no accuracy is measured on",
-        )
+def _dataset(cases: list[Case], split: Split, name: str) -> Dataset:
+    return Dataset(
+        name=name,
+        split=split,
+        sha256=content_sha256_of_all(cases),
+        cases=len(cases),
+        open=lambda: iter(cases),
+    )

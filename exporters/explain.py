@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from edgekit.blame import first_cause, users_line
 from edgekit.errors import ExportFailed, VerificationFailed
-from exporters.blame import first_cause, users_line
 
 
 class _Known(NamedTuple):

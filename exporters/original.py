@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from edgekit.errors import BadValue, FactoryFailed
-from exporters import sources
+from edgekit.user_code import run_user_code
 from exporters.arrays import to_numpy
 from exporters.exportable import Exportable
 from exporters.nesting import leaves, rebuilt
@@ -62,7 +62,7 @@ class Original:
         if any(map(is_lazy, self.tensors().values())):
             # The first call gives a lazy module its weights.
             with torch.no_grad():
-                sources.run_user_code(
+                run_user_code(
                     lambda: self.call(self.module, self.example), target=type(self.module).__name__
                 )
         self.module.requires_grad_(False)

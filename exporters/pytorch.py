@@ -123,6 +123,8 @@ def export_target(
     tolerance: float | None = None,
     external_data: bool = False,
     with_preprocessing: bool = False,
+    eval_data: str | None = None,
+    calib_data: str | None = None,
     overwrite: bool = False,
     seed: int = 0,
     time_limit_s: float = TIME_LIMIT_S,
@@ -138,12 +140,17 @@ def export_target(
         task: what an `hf:` checkpoint is exported for, by default what it was made for.
         pretrained: take the published weights of a `timm:` or `hf:` model.
         weights: a .safetensors file whose tensors become the module's.
+        eval_data: held-out cases in the place of those that come with the module: a source as
+            `edgekit.data.open_data` takes it. Where they have labels and the module scores
+            classes, answers are judged by right classes.
+        calib_data: cases of the training side, to calibrate with, in the same way.
 
     The other arguments, and what is raised, are those of `export`; and MissingExtra where a
     package is missing.
     """
     _refuse_impossible(opset=opset, tolerance=tolerance, seed=seed)
     _refuse_without_torch(target)
+    _refuse_unreadable(eval_data, calib_data)
     request = TargetRequest(
         target=target,
         folder=str(Path.cwd()),
@@ -158,6 +165,9 @@ def export_target(
         opset=opset,
         tolerance=tolerance,
         external_data=external_data,
+        eval_data=eval_data,
+        calib_data=calib_data,
+        data_folder=str(Path.cwd()),
     )
     label = label_of(target)
     path = Path(output) if output is not None else Path(package_stem(target) + SUFFIX)
@@ -204,6 +214,15 @@ def _refuse_impossible(*, opset: int, tolerance: float | None, seed: int) -> Non
         raise BadValue(what="the tolerance", asked=str(tolerance), expected="a share, 0 or more")
     if not 0 <= seed < 2**63:
         raise BadValue(what="the seed", asked=str(seed), expected="0 or more, below 2^63")
+
+
+def _refuse_unreadable(eval_data: str | None, calib_data: str | None) -> None:
+    from edgekit.data.opening import refuse_unreadable  # the runtime, which only data need here
+
+    if eval_data is not None:
+        refuse_unreadable(eval_data, split="test")
+    if calib_data is not None:
+        refuse_unreadable(calib_data, split="train")
 
 
 def _refuse_without_torch(target: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from edgekit.data.keeping import EVALUATION_BYTES, nbytes, record_of
 from edgekit.errors import FactoryFailed
 from edgekit.package import cases as case_files
 from edgekit.package.values import Asset, CaseFile
 from edgekit.tensors import Case, Feed, Signature, resize
 from edgekit.terms import Split
 from exporters.answers import answers
-from exporters.data import EVALUATION_BYTES, nbytes
 from exporters.exportable import Exportable
 from exporters.original import Original
 from exporters.sizes import drawn, in_words
@@ -65,28 +65,15 @@ def answered(original: Original, cases: list[Case]) -> Iterator[Case]:
         yield answered
 
 
-_FILES: dict[Split, str] = {
-    "reference": "reference",
-    "test": "evaluation",
-    "train": "calibration",
-}
-
-
 def write_cases(
     folder: Path, split: Split, cases: list[Case], *, name: str, suffix: str = ""
 ) -> CaseFile | None:
     """Write cases into `folder`; None where there are none."""
     if not cases:
         return None
-    file = f"{_FILES[split]}{suffix}.safetensors"
-    (folder / file).write_bytes(case_files.encode(cases))
-    return CaseFile(
-        file=file,
-        name=name,
-        split=split,
-        cases=len(cases),
-        content_sha256=case_files.content_sha256_of_all(cases),
-    )
+    record = record_of(cases, split, name=name, suffix=suffix)
+    (folder / record.file).write_bytes(case_files.encode(cases))
+    return record
 
 
 def write_assets(folder: Path, exportable: Exportable) -> tuple[Asset, ...]:

@@ -44,7 +44,8 @@ class ExportOptions(msgspec.Struct, frozen=True):
 
     `unrolled` accepts a recurrent module as its steps, one after another; `with_preprocessing`
     puts the steps from pixels to the image input in front. `dynamic` replaces what the factory
-    says, `tolerance` the rule.
+    says, `tolerance` the rule, `eval_data` and `calib_data` the cases that come with the module:
+    they are sources as `edgekit.data.open_data` takes them, relative to `data_folder`.
     """
 
     strategy: ExportStrategy = "dynamo"
@@ -54,6 +55,9 @@ class ExportOptions(msgspec.Struct, frozen=True):
     opset: int = 20
     tolerance: float | None = None
     external_data: bool = False
+    eval_data: str | None = None
+    calib_data: str | None = None
+    data_folder: str = "."
 
 
 class Attempt(msgspec.Struct, frozen=True):

@@ -131,7 +131,8 @@ def open_eager(
 ) -> OriginalRunner:
     """Make the original again and hold it ready to run as it is, in the place that `beside` says.
 
-    With `precision` it computes in that, and takes and gives what it did.
+    With `precision` it computes in that, and takes and gives what it did. Where `weights_sha256` is
+    empty any weights are right.
 
     Raises:
         OriginalUnavailable: what the TARGET makes now has other weights than were exported, or it
@@ -185,7 +186,7 @@ def _original(
     exportable = sources.build(request)
     original = Original(exportable)
     found = original.weights_sha256()
-    if found != weights_sha256:
+    if weights_sha256 and found != weights_sha256:
         raise OriginalUnavailable(
             reason=f"{request.target} now makes a module with other weights (SHA-256 {found[:12]}) "
             f"than the package was exported from ({weights_sha256[:12]}); export it again, or "

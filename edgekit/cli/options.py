@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgekit.cli.output import Settings
-from edgekit.terms import Idle, Task, members
+from edgekit.terms import Idle, Task, Undecided, members
 
 if TYPE_CHECKING:
+    from edgekit.budgets import Budget
     from edgekit.package.values import SessionChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,6 +158,85 @@ def source_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def data_options(function: F) -> F:
+    """Add whose cases count: `--eval-data` and `--calib-data`, in place of the package's own."""
+    for option in (
+        click.option(
+            "--calib-data",
+            "calib_data",
+            metavar="SOURCE",
+            help="Cases of the training side, to calibrate with: as --eval-data, in place of the "
+            "model's own.",
+        ),
+        click.option(
+            "--eval-data",
+            "eval_data",
+            metavar="SOURCE",
+            help="Held-out cases to measure accuracy on, in place of the model's own: an .npz, a "
+            "folder of .npy or .npz, a .parquet, or FILE.py:FACTORY.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def synthetic_option(function: F) -> F:
+    """Add `--synthetic`: made-up values where there are no real ones, marked wherever they go."""
+    return click.option(
+        "--synthetic",
+        is_flag=True,
+        help="Take made-up values where there are no real ones; what comes of them is marked.",
+    )(function)
+
+
+def budget_options(function: F) -> F:
+    """Add what may be lost: `--max-drop`, `--min-agreement`, `--min-cosine`, `--undecided`."""
+    for option in (
+        click.option(
+            "--undecided",
+            type=click.Choice(members(Undecided)),
+            help="What becomes of a candidate on which the cases don't decide.  [default: reject]",
+        ),
+        click.option(
+            "--min-cosine",
+            metavar="COSINE",
+            help="What the cosine to the original's answers must be in the mean: 0.999.",
+        ),
+        click.option(
+            "--min-agreement",
+            metavar="SHARE",
+            help="How many classes must stay the original's: 99%.",
+        ),
+        click.option(
+            "--max-drop",
+            metavar="POINTS",
+            help="How much accuracy may be lost, in percentage points: 0.5pp.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def budgets_of(
+    max_drop: str | None, min_agreement: str | None, min_cosine: str | None
+) -> list[Budget]:
+    """Read the budgets that were typed.
+
+    Raises:
+        BadValue: one isn't of its form; says what to type.
+    """
+    from edgekit import budgets
+
+    found = []
+    if max_drop is not None:
+        found.append(budgets.parse_drop(max_drop))
+    if min_agreement is not None:
+        found.append(budgets.parse_agreement(min_agreement))
+    if min_cosine is not None:
+        found.append(budgets.parse_cosine(min_cosine))
+    return found
 
 
 def _remember_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:

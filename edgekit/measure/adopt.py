@@ -12,13 +12,18 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
+from edgekit.data.keeping import file_of, record_of
+from edgekit.data.made_up import NAME as MADE_UP
+from edgekit.data.opening import refuse_unreadable
 from edgekit.errors import ModelFileError, NotFound
 from edgekit.graph.summary import external_files, precision_of, summarize
+from edgekit.measure.given import AdoptedCases, adopted_cases
 from edgekit.measure.trials import DRAWS, Trials, rule, run_trials
 from edgekit.package import cases as case_files
 from edgekit.package import commit, manifest
 from edgekit.package.values import (
-    CaseFile,
     Graph,
     GraphFacts,
     Package,
@@ -28,7 +33,7 @@ from edgekit.package.values import (
 )
 
 GRAPH = "model"
-_REFERENCE = "reference.safetensors"
+_REFERENCE, _EVALUATION, _CALIBRATION = file_of("reference"), file_of("test"), file_of("train")
 _WALL_S = 600.0
 _CHUNK = 4 << 20
 _FLAT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
@@ -36,13 +41,22 @@ _FLAT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
 
 def adopt(
-    model: Path, output: Path, *, overwrite: bool = False, wall_s: float = _WALL_S
+    model: Path,
+    output: Path,
+    *,
+    eval_data: str | None = None,
+    calib_data: str | None = None,
+    overwrite: bool = False,
+    wall_s: float = _WALL_S,
 ) -> Package:
     """Pack an .onnx file into a model package, its bytes unchanged.
 
     Args:
         model: the .onnx file, external data beside it.
         output: the package's folder.
+        eval_data: held-out cases for the package, as `edgekit.data.open_data` takes them. Where
+            they have labels and the model scores classes, answers are judged by right classes.
+        calib_data: cases to calibrate with, in the same way.
         overwrite: replace the package that is there; nothing else is ever replaced.
         wall_s: how long one run of the model may take.
 
@@ -53,27 +67,44 @@ def adopt(
             in a package.
         WouldOverwrite, StorageError: the output can't be written.
         MissingExtra: `onnx` is not installed.
+        BadValue, InputError, FactoryFailed: the data don't fit the model.
     """
     if not model.is_file():
         raise NotFound(path=str(model), expected="an .onnx file")
+    if eval_data is not None:
+        refuse_unreadable(eval_data, split="test")
+    if calib_data is not None:
+        refuse_unreadable(calib_data, split="train")
     # Before `summarize`, which has onnx look for the external data wherever its paths lead.
     beside = external_files(model)
     precision = precision_of(model)
     file = f"{precision}.onnx"
-    _refuse_names(model, beside, taken=(file, _REFERENCE, manifest.NAME))
+    cases = (_REFERENCE, _EVALUATION, _CALIBRATION)
+    _refuse_names(model, beside, taken=(file, *cases, manifest.NAME))
     facts = summarize(model)
     with commit.new_package(output, overwrite=overwrite) as folder:
         with commit.storage_errors(output):
             shutil.copyfile(model, folder / file)
             for name in beside:
                 shutil.copyfile(model.parent / name, folder / name)
+        given = adopted_cases(
+            folder / file,
+            name=str(model),
+            eval_data=eval_data,
+            calib_data=calib_data,
+            wall_s=wall_s,
+        )
         trials = run_trials(folder / file, precision, name=str(model), wall_s=wall_s)
         files = (file, *beside)
         package = _package(
-            model, precision, facts, trials, files=files, sha256=_sha256(folder, files)
+            model, precision, facts, trials, given=given, files=files, sha256=_sha256(folder, files)
         )
         contents: dict[str, bytes | Path] = {name: folder / name for name in files}
         contents[_REFERENCE] = case_files.encode(trials.cases)
+        if given.evaluation:
+            contents[_EVALUATION] = case_files.encode(given.evaluation)
+        if given.calibration:
+            contents[_CALIBRATION] = case_files.encode(given.calibration)
         return commit.commit(folder, package, contents)
 
 
@@ -104,6 +135,7 @@ def _package(
     facts: GraphFacts,
     trials: Trials,
     *,
+    given: AdoptedCases,
     files: tuple[str, ...],
     sha256: str,
 ) -> Package:
@@ -113,14 +145,15 @@ def _package(
             Graph(
                 GRAPH,
                 trials.signature,
-                reference=CaseFile(
-                    file=_REFERENCE,
-                    name="made-up cases",
-                    split="reference",
-                    cases=len(trials.cases),
-                    content_sha256=case_files.content_sha256_of_all(trials.cases),
-                    synthetic=True,
+                reference=msgspec.structs.replace(
+                    record_of(trials.cases, "reference", name=MADE_UP), synthetic=True
                 ),
+                evaluation=record_of(given.evaluation, "test", name=given.evaluation_name)
+                if given.evaluation
+                else None,
+                calibration=record_of(given.calibration, "train", name=given.calibration_name)
+                if given.calibration
+                else None,
             ),
         ),
         variants=(
@@ -143,10 +176,12 @@ def _package(
             notes=(
                 "adopted as it was: its original is this .onnx file, not a PyTorch module",
                 "reference cases are made-up values",
+                *given.notes,
                 *(f"it does not run at every size; {refusal}" for refusal in trials.refusals),
             ),
         ),
         files={},
+        metric=given.metric,
     )
 
 

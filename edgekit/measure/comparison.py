@@ -12,8 +12,9 @@ from edgekit.measure.quality import Tally, furthest
 from edgekit.measure.results import Quality
 from edgekit.measure.trials import RELATIVE, share_of_largest
 from edgekit.metrics import UNBOUNDED, Closeness, closeness, largest, other_form
-from edgekit.package.values import Graph, OutputCloseness, Package, Tolerance
+from edgekit.package.values import Graph, OutputCloseness, Tolerance
 from edgekit.tensors import Array, Case, Dataset, random_outputs
+from edgekit.terms import Metric
 
 SPREAD = 2.0
 """How much further than here an answer may lie elsewhere, where kernels add up in another order."""
@@ -25,14 +26,16 @@ class Comparison:
     """Counts how far a model's answers lie from its parent's and from the original's.
 
     Args:
-        package: the package that both are of.
         graph: the graph that both are of.
+        metric: how answers are judged.
         precision: that of the model, which says how much rounding is to be expected.
         model: the model's file, for errors.
     """
 
-    def __init__(self, package: Package, graph: Graph, *, precision: str, model: Path) -> None:
-        self._package = package
+    def __init__(self, graph: Graph, *, metric: Metric, precision: str, model: Path) -> None:
+        # One number a row names no class.
+        ranked = len(graph.signature.outputs[0].shape) > 1
+        self._metric: Metric = metric if ranked else "closeness"
         self._graph = graph
         self._model = model
         self._share = share_of_largest(precision)
@@ -41,7 +44,7 @@ class Comparison:
         self._to_original: dict[str, Closeness] = {}
         self._largest: dict[str, float] = {}
         self._other_integers: dict[str, int] = {}
-        self._tallies: tuple[Tally, Tally] | None = None
+        self._tallies: dict[str, tuple[Tally, Tally]] = {}
         self.cases = 0
 
     def add(self, dataset: Dataset, case: Case, *, got: Answers, parents: Answers) -> None:
@@ -64,8 +67,7 @@ class Comparison:
             self._largest[name] = max(self._largest.get(name, 0.0), largest(original[name]))
             if expected.dtype.kind in "biu" and not np.array_equal(got[name], original[name]):
                 self._other_integers[name] = self._other_integers.get(name, 0) + 1
-        if dataset.split == "test":
-            self._tally(dataset, case, got, parents, original)
+        self._tally(dataset, case, got, parents, original)
         self.cases += 1
 
     def refuse_lost(self, dataset: Dataset, *, got: Answers, parents: Answers) -> None:
@@ -100,10 +102,14 @@ class Comparison:
 
     def quality(self) -> tuple[Quality | None, Quality | None]:
         """Give how good the model's and the parent's answers are on the held-out cases."""
-        if self._tallies is None:
+        if "test" not in self._tallies:
             return None, None
-        ours, parents = self._tallies
+        ours, parents = self._tallies["test"]
         return ours.quality(), parents.quality()
+
+    def reference_quality(self) -> Quality:
+        """Give how good the model's answers are on the reference cases."""
+        return self._tallies["reference"][0].quality()
 
     def notes(self) -> tuple[str, ...]:
         """Say what the distances alone don't."""
@@ -120,13 +126,14 @@ class Comparison:
     def _tally(
         self, dataset: Dataset, case: Case, got: Answers, parents: Answers, original: Answers
     ) -> None:
-        if self._tallies is None:
-            metric, output = self._package.metric, self._graph.signature.outputs[0].name
+        if dataset.split not in self._tallies:
+            output = self._graph.signature.outputs[0].name
             ours, theirs = (
-                Tally(dataset, metric=metric, output=output, random=self._random) for _ in range(2)
+                Tally(dataset, metric=self._metric, output=output, random=self._random)
+                for _ in range(2)
             )
-            self._tallies = ours, theirs
-        for tally, answer in zip(self._tallies, (got, parents), strict=True):
+            self._tallies[dataset.split] = ours, theirs
+        for tally, answer in zip(self._tallies[dataset.split], (got, parents), strict=True):
             tally.add(case, answer, original=original)
 
     def _refuse_lost(self, name: str, got: Array, expected: Array, where: str) -> None:

@@ -15,16 +15,22 @@ from edgekit.package.values import (
     Asset,
     CaseFile,
     GraphFacts,
+    Kept,
     OutputCloseness,
     Package,
     Provenance,
 )
+from edgekit.providers.targets import described
 from edgekit.tensors import Signature
 from edgekit.terms import Memory
 
 
 class InspectedVariant(msgspec.Struct, frozen=True):
-    """One variant: its file, what it is made for, and what is in it. Sizes in bytes."""
+    """One variant: its file, what it is made for, and what is in it. Sizes in bytes.
+
+    `made_for` says in words what `provider` and `portable` are about; `kept` is what the variant
+    kept of the original's accuracy, and where that was measured.
+    """
 
     name: str
     graph: str
@@ -35,6 +41,8 @@ class InspectedVariant(msgspec.Struct, frozen=True):
     size_bytes: int
     facts: GraphFacts
     closeness: tuple[OutputCloseness, ...]
+    made_for: str = ""
+    kept: Kept | None = None
 
 
 class MeasuredRow(msgspec.Struct, frozen=True):
@@ -97,6 +105,8 @@ def inspect(path: Path) -> Inspection:
                 size_bytes=sum(package.files[name].size for name in reading.files_of(variant)),
                 facts=variant.facts,
                 closeness=variant.closeness,
+                made_for=described(variant.target),
+                kept=variant.kept,
             )
             for variant in package.variants
         ),
@@ -125,6 +135,7 @@ def _inspect_onnx(path: Path) -> Inspection:
         size_bytes=size,
         facts=facts,
         closeness=(),
+        made_for="any provider",
     )
     return Inspection(
         path=str(path),

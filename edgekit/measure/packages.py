@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from edgekit import machine as machines
+from edgekit.data import metric_for, package_data
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.copies import count_copies, with_copies
 from edgekit.measure.feeds import timing_feed
+from edgekit.measure.given import given_notes
 from edgekit.measure.keeping import file_hashes, keep
 from edgekit.measure.plan import Candidate, Plan
 from edgekit.measure.results import Bench, BenchReport, LeftOut, report
@@ -24,11 +26,11 @@ from edgekit.measure.subjects import (
 from edgekit.measure.surroundings import busy
 from edgekit.measure.ways import How, settle, variant_call
 from edgekit.package import reading
-from edgekit.package.cases import open_cases
 from edgekit.package.values import PORTABLE, SessionChoice, Variant
 from edgekit.runtime.placement import AS_STORED
 from edgekit.runtime.recordable import unrecordable
-from edgekit.tensors import BY_SHAPE, random_outputs
+from edgekit.tensors import BY_SHAPE, Dataset, random_outputs
+from edgekit.terms import Metric
 
 __all__ = [
     "Subject",
@@ -52,6 +54,7 @@ def bench_packages(
     left_out: list[LeftOut],
     batch: int | None = None,
     plan: Plan | None = None,
+    evaluation: Dataset | None = None,
     notes: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchReport:
@@ -67,6 +70,8 @@ def bench_packages(
         left_out: originals that are known not to run here.
         batch: the size of the batch dimension; by default 1, or the lowest that the model takes.
         plan: how much to measure.
+        evaluation: cases to measure quality on, as `given_evaluation` opens them; the package's own
+            unless given.
         notes: what else the report is to say.
         progress: called with the turns done and the turns in all.
 
@@ -84,7 +89,12 @@ def bench_packages(
     disturbed = busy()
     if disturbed:
         log.warning("%s", disturbed)
-    evaluation = first.graph.evaluation if first.graph is not None else None
+    metric: Metric = package.metric if package else "closeness"
+    given = [] if evaluation is None else given_notes(evaluation)
+    if evaluation is not None:
+        metric = metric_for(evaluation, first.signature, metric=metric)
+    elif package is not None and first.graph is not None:
+        evaluation = package_data(first.path, package, first.graph, split="test")
     running, unfit = candidates(subjects, how)
     copied = count_copies(running, feed, how.provider, wall_s=plan.wall_s)
     timings = time_candidates(
@@ -92,8 +102,8 @@ def bench_packages(
         feed,
         plan=plan,
         recorded=first.cases[0] if first.cases else None,
-        evaluation=open_cases(first.path, package, evaluation) if package and evaluation else None,
-        metric=package.metric if package else "closeness",
+        evaluation=evaluation,
+        metric=metric,
         random=_random(subjects),
         progress=progress,
     )
@@ -103,7 +113,7 @@ def bench_packages(
             name=" and ".join(subject.name for subject in subjects),
             baseline=baseline,
             baseline_is=_baseline_is(baseline, originals, first, running),
-            metric=package.metric if package else "closeness",
+            metric=metric,
             sizes=sizes,
             batch=rows,
             threads=how.session.threads or machines.threads_available(),
@@ -112,7 +122,7 @@ def bench_packages(
             measurements=with_copies(timings.measurements, copied),
             originals=[original.label for original in originals],
             left_out=[*left_out, *unfit, *timings.left_out],
-            notes=[*filter(None, [why, *notes, disturbed]), *_notes(subjects, plan)],
+            notes=[*filter(None, [why, *notes, *given, disturbed]), *_notes(subjects, plan)],
             files={
                 name: sha256
                 for subject in subjects

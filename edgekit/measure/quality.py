@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from edgekit import machine
+from edgekit import intervals, machine
 from edgekit.errors import InputError
+from edgekit.intervals import Changes
 from edgekit.measure.results import Quality
-from edgekit.metrics import Closeness, accuracy, agreement, closeness, other_form, predictions
+from edgekit.metrics import Closeness, closeness, other_form, predictions, wilson
 from edgekit.tensors import Array, Case, Dataset
 from edgekit.terms import Metric
 
@@ -19,7 +20,7 @@ class Tally:
 
     Args:
         evaluation: where the cases come from; they are added one by one.
-        metric: "top1" counts right classes as well; "closeness" measures distance alone.
+        metric: "closeness" measures distance alone; the others count classes as well.
         output: the output whose last axis holds the scores of the classes.
         random: outputs that are compared by shape alone, and name no class.
     """
@@ -33,16 +34,17 @@ class Tally:
         random: Collection[str] = (),
     ) -> None:
         self._evaluation = evaluation
-        self._classes = metric == "top1" and output not in random
+        self._classes = metric != "closeness" and output not in random
+        self._labels = metric == "top1"
         self._output = output
         self._random = random
         self._cases = 0
         self._furthest: Closeness | None = None
-        self._named: list[int] = []
-        self._labels: list[int] = []
-        self._got: list[Array] = []
-        self._expected: list[Array] = []
-        self._compared = 0
+        self._cosines: list[float] = []
+        self._labelled, self._right = 0, 0
+        self._paired, self._harmful, self._helpful = 0, 0, 0
+        self._named, self._same = 0, 0
+        self._agreed: list[float] = []
 
     def add(
         self, case: Case, answer: Mapping[str, Array], *, original: Mapping[str, Array] | None
@@ -53,34 +55,59 @@ class Tally:
             distance = closeness_of(answer, original, random=self._random)
             if distance is not None:
                 self._furthest = furthest(distance, self._furthest)
+                self._cosines.append(distance.cosine)
         if not self._classes:
             return
         classes = predictions(answer[self._output]).reshape(-1)
-        if case.label is not None and classes.size == 1:
-            # A label names one class: where a case has many (a sequence), it says of none.
-            self._named.append(int(classes[0]))
-            self._labels.append(case.label)
+        expected = None
         if original and self._output in original:
-            self._compared += 1
-            self._got.append(classes)
-            self._expected.append(predictions(original[self._output]).reshape(-1))
+            expected = predictions(original[self._output]).reshape(-1)
+            same = int(np.count_nonzero((classes == expected) & (classes >= 0)))
+            self._named += classes.size
+            self._same += same
+            self._agreed.append(same / classes.size if classes.size else 1.0)
+        if self._labels and case.label is not None and classes.size == 1:
+            # A label names one class: where a case has many (a sequence), it says of none.
+            right = int(classes[0]) == case.label
+            self._labelled += 1
+            self._right += right
+            if expected is not None:
+                was_right = int(expected[0]) == case.label
+                self._paired += 1
+                self._harmful += was_right and not right
+                self._helpful += right and not was_right
 
     def quality(self) -> Quality:
         """Sum up: accuracy over the labelled cases, agreement where every case was compared.
 
         In a case of many classes (a sequence) each position counts in the agreement.
         """
-        complete = self._cases > 0 and self._compared == self._cases
+        complete = self._cases > 0 and len(self._agreed) == self._cases
+        one_each = self._named == len(self._agreed)
+        changes = Changes(self._paired, self._harmful, self._helpful) if self._paired else None
+        agreements = intervals.spread(self._agreed) if complete and not one_each else None
+        cosines = intervals.spread(self._cosines) if self._cosines else None
+        kept = None
+        if complete:
+            kept = (
+                intervals.share(self._same, self._named)
+                if agreements is None
+                else intervals.mean(agreements, least=0.0)
+            )
         return Quality(
             dataset=self._evaluation.name,
             cases=self._cases,
             accuracy_key=machine.accuracy_key(machine.describe()),
             synthetic=self._evaluation.synthetic,
             closeness=self._furthest,
-            accuracy=accuracy(self._named, self._labels) if self._labels else None,
-            agreement=agreement(np.concatenate(self._got), np.concatenate(self._expected))
-            if complete
-            else None,
+            accuracy=wilson(self._right, self._labelled) if self._labelled else None,
+            agreement=wilson(self._same, self._named) if complete else None,
+            drop=None if changes is None else intervals.drop(changes),
+            kept_agreement=kept,
+            cosine=None if cosines is None else intervals.mean(cosines),
+            changes=changes,
+            agreements=agreements,
+            cosines=cosines,
         )
 
 
@@ -98,7 +125,7 @@ def measure_quality(
     Args:
         answers: one for each case of `evaluation`, in order.
         evaluation: the cases; their recorded outputs stand for the original where it didn't run.
-        metric: "top1" counts right classes; "closeness" measures distance alone.
+        metric: "closeness" measures distance alone; the others count classes as well.
         output: the output whose last axis holds the scores of the classes.
         original: the original's answers to the same cases.
         random: outputs that are compared by shape alone, and name no class.

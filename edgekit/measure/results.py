@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from edgekit.intervals import Changes, Spread
 from edgekit.machine import Machine
 from edgekit.measure import statistics
 from edgekit.measure.plan import Plan
@@ -38,7 +39,12 @@ class Start(msgspec.Struct, frozen=True):
 class Quality(msgspec.Struct, frozen=True):
     """How good the answers are, on which data, measured on which kind of processor.
 
-    `accuracy` is against labels, `agreement` against the original's answers; both are shares.
+    `accuracy` is against labels, `agreement` against the original's answers; both are shares with
+    two-sided intervals. What budgets are judged by has one-sided bounds (`edgekit.intervals`):
+    `drop` is how many more of the right answers the original has, `kept_agreement` how many
+    classes are the original's, `cosine` the mean over the cases of the lowest of the outputs'.
+    `changes`, `agreements` and `cosines` are what those rest on; `agreements` where a case has
+    many classes (a sequence), which don't change independently: it is over the shares of each.
     """
 
     dataset: str
@@ -48,6 +54,12 @@ class Quality(msgspec.Struct, frozen=True):
     agreement: Estimate | None = None
     closeness: Closeness | None = None
     synthetic: bool = False
+    drop: Estimate | None = None
+    kept_agreement: Estimate | None = None
+    cosine: Estimate | None = None
+    changes: Changes | None = None
+    agreements: Spread | None = None
+    cosines: Spread | None = None
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -117,7 +129,7 @@ class Row(msgspec.Struct, frozen=True):
     """The figures of one candidate, as a table shows them.
 
     `size_mb` is in 10^6 bytes and `peak_mb` in 2^20. `cosine` and `max_abs_error` are the worst of
-    the timed runs and of the held-out cases.
+    the timed runs and of the held-out cases; `drop` is that of `Quality`, with one-sided bounds.
     """
 
     label: str
@@ -141,6 +153,7 @@ class Row(msgspec.Struct, frozen=True):
     peak_mb: float | None
     unstable: str | None
     mismatch: str
+    drop: Estimate | None = None
 
 
 class BenchReport(msgspec.Struct, frozen=True):
@@ -196,6 +209,7 @@ def _row(bench: Bench, measured: Measurement, baseline: Measurement) -> Row:
         peak_mb=max(peaks, default=None),
         unstable=statistics.unstable(durations),
         mismatch=measured.mismatch,
+        drop=quality.drop if quality and measured is not baseline else None,
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.data.made_up import made_up
 from edgekit.errors import BadValue, NotFound
-from edgekit.measure.feeds import made_up, timing_feed
+from edgekit.measure.feeds import timing_feed
 from edgekit.measure.ways import How, variant_call
 from edgekit.package import reading
 from edgekit.package.cases import open_cases

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.data.made_up import made_up
+from edgekit.data.rows import batch_dim
 from edgekit.errors import EdgekitError, ModelFileError
-from edgekit.measure.feeds import batch_dim, made_up
 from edgekit.measure.quality import furthest
 from edgekit.measure.ways import How, variant_call
 from edgekit.metrics import Closeness, closeness, largest, within

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgekit import providers
-from edgekit.errors import BadValue
-from edgekit.graph.summary import external_files, summarize
+from edgekit.budgets import Budget, Verdict, accepted, judge_all, refuse_unavailable
+from edgekit.errors import BadValue, GateFailed
+from edgekit.graph.summary import external_files, signature_of, summarize
 from edgekit.measure.admission import (
     refuse_beside,
     refuse_name,
@@ -19,6 +20,8 @@ from edgekit.measure.admission import (
     with_variant,
 )
 from edgekit.measure.comparison import Comparison
+from edgekit.measure.judging import judged_by
+from edgekit.measure.kept_accuracy import kept_of
 from edgekit.measure.results import Quality
 from edgekit.measure.ways import How, variant_call
 from edgekit.metrics import Closeness
@@ -26,10 +29,17 @@ from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.editing import edit
 from edgekit.package.locking import refuse_unlockable
-from edgekit.package.values import PORTABLE, CaseFile, Graph, Package, Recipe, Target, Variant
+from edgekit.package.values import PORTABLE, Graph, Package, Recipe, Target, Variant
+from edgekit.tensors import Dataset
+from edgekit.terms import Undecided
 from edgekit.workers import Worker
 
 _WALL_S = 600.0
+_NOT_ON_CPUS = "bf16"
+_NOT_RUN = (
+    "it was not run here itself: ONNX Runtime's CPU provider has no kernels for bf16. What was "
+    "measured is a model that rounds as it does"
+)
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -37,7 +47,8 @@ class Added(msgspec.Struct, frozen=True):
 
     `closeness` is that of the variant's answers to its parent's, by output, over the reference and
     the held-out cases; `quality` and `parent_quality` hold both against the original's answers on
-    the held-out cases, None where the package has none. `notes` says what its user must know.
+    the held-out cases, None where the package has none. `judged` is what the budgets' `verdicts`
+    are about: `quality`, or that of the reference cases. `notes` says what its user must know.
     """
 
     package: Package
@@ -45,7 +56,9 @@ class Added(msgspec.Struct, frozen=True):
     closeness: dict[str, Closeness]
     quality: Quality | None
     parent_quality: Quality | None
+    judged: Quality
     cases: int
+    verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -60,6 +73,9 @@ def add_variant(
     recipe: Recipe,
     overwrite: bool = False,
     stand_in: Path | None = None,
+    evaluation: Dataset | None = None,
+    budgets: Sequence[Budget] = (),
+    undecided: Undecided = "reject",
     how: How | None = None,
     wall_s: float = _WALL_S,
     progress: Callable[[int, int], None] | None = None,
@@ -80,13 +96,19 @@ def add_variant(
         recipe: how it was made.
         overwrite: replace a variant of this name, if it was made from another.
         stand_in: another .onnx file whose answers are measured in the model's place: it answers
-            here as the model does on its target. The model itself is run on the reference cases.
+            here as the model does on its target. The model itself is run on the reference cases,
+            but for bf16, of which no CPU runs all that a model has.
+        evaluation: what accuracy is measured on; the package's own held-out cases unless given.
+        budgets: what it must keep of the original's accuracy to be added.
+        undecided: whether it is added where the cases don't decide on a budget.
         how: how both are run; on the CPU unless something else is said.
         wall_s: how long loading, or a single run, may take.
         progress: called with the cases done and the cases in all.
 
     Raises:
-        BadValue: the name is taken or reserved, or there is no case to measure on.
+        BadValue: the name is taken or reserved, there is no case to measure on, or a budget can't
+            be had of the cases.
+        GateFailed: a budget is missed, or the cases don't decide; nothing was changed.
         UnknownName: there is no such parent.
         ModelFileError: ONNX Runtime refuses the model, it takes or gives other arrays than its
             parent, or answers with NaN, infinities or another shape where that doesn't.
@@ -112,19 +134,41 @@ def add_variant(
         target=target,
         recipe=recipe,
     )
-    comparison = Comparison(package, graph, precision=precision, model=model)
+    how = how or How()
+    datasets = _measured_on(path, package, graph, evaluation)
+    metric = judged_by(datasets[-1], graph.signature, metric=package.metric, budgets=budgets)
+    refuse_unavailable(budgets, datasets[-1], metric=metric)
+    comparison = Comparison(graph, metric=metric, precision=precision, model=model)
+    runs_here = not (precision == _NOT_ON_CPUS and stand_in is not None)
     _compare(
         comparison,
         path,
-        package,
+        datasets,
         model,
         variant,
+        graph=graph,
         stand_in=stand_in,
-        how=how or How(),
+        runs_here=runs_here,
+        how=how,
         wall_s=wall_s,
         progress=progress,
     )
-    variant = msgspec.structs.replace(variant, closeness=comparison.to_original())
+    quality, parent_quality = comparison.quality()
+    judged = comparison.reference_quality() if quality is None else quality
+    verdicts = judge_all(budgets, judged)
+    if not accepted(verdicts, undecided=undecided):
+        refused = [v.sentence for v in verdicts if not accepted([v], undecided=undecided)]
+        raise GateFailed(verdicts=[*refused, f"{name} was not added to {path}"])
+    variant = msgspec.structs.replace(
+        variant,
+        closeness=comparison.to_original(),
+        kept=kept_of(
+            judged,
+            datasets[-1].sha256,
+            provider=how.session.provider,
+            stand_in=stand_in is not None,
+        ),
+    )
     contents = {file: model.parent / file for file in variant.files} | {variant.model: model}
 
     def change(now: Package) -> tuple[Package, dict[str, Path]]:
@@ -133,15 +177,16 @@ def add_variant(
         return edited, contents
 
     edited = edit(path, change)
-    quality, parent_quality = comparison.quality()
     return Added(
         package=edited,
         variant=reading.variant_named(edited, name),
         closeness=comparison.to_parent(),
         quality=quality,
         parent_quality=parent_quality,
+        judged=judged,
         cases=comparison.cases,
-        notes=comparison.notes(),
+        verdicts=verdicts,
+        notes=(*comparison.notes(), *([] if runs_here else [_NOT_RUN])),
     )
 
 
@@ -157,40 +202,46 @@ def target_named(provider: str) -> Target:
 def _compare(
     comparison: Comparison,
     path: Path,
-    package: Package,
+    datasets: Sequence[Dataset],
     model: Path,
     variant: Variant,
     *,
+    graph: Graph,
     stand_in: Path | None,
+    runs_here: bool,
     how: How,
     wall_s: float,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Run every case through the new model and its parent, each in a process of its own."""
-    graph = reading.graph_of(package, variant)
-    datasets = [open_cases(path, package, cases) for cases in _measured_on(path, graph)]
     total = sum(dataset.cases for dataset in datasets)
     with contextlib.ExitStack() as stack:
 
         def start(name: str) -> Worker:
             return stack.enter_context(Worker(f"{path.name}/{name}", wall_s=wall_s))
 
-        ours, theirs = start(variant.name), start(variant.parent or PORTABLE)
-        careful = how.provider.careful(how.session, variant.precision)
-        asked = msgspec.structs.replace(how, session=careful)
-        found = ours.open(variant_call(model, PORTABLE, asked)).signature
+        ours = None
+        if runs_here:
+            ours = start(variant.name)
+            careful = how.provider.careful(how.session, variant.precision)
+            asked = msgspec.structs.replace(how, session=careful)
+            found = ours.open(variant_call(model, PORTABLE, asked)).signature
+        else:
+            found = signature_of(model)
         refuse_signature(model, found, graph.signature)
+        theirs = start(variant.parent or PORTABLE)
         theirs.open(variant_call(path, variant.parent or PORTABLE, how))
         measured = ours
         if stand_in is not None:
             measured = start(f"{variant.name} as on {variant.target.provider}")
             measured.open(variant_call(stand_in, PORTABLE, how))
+        assert measured is not None
         for dataset in datasets:
             for case in dataset.open():
                 if progress is not None:
                     progress(comparison.cases, total)
                 parents = theirs.run(case.feed).outputs
-                if measured is not ours and dataset.split == "reference":
+                if ours is not None and measured is not ours and dataset.split == "reference":
                     comparison.refuse_lost(
                         dataset, got=ours.run(case.feed).outputs, parents=parents
                     )
@@ -198,9 +249,18 @@ def _compare(
                 comparison.add(dataset, case, got=got, parents=parents)
 
 
-def _measured_on(path: Path, graph: Graph) -> list[CaseFile]:
-    found = [cases for cases in (graph.reference, graph.evaluation) if cases is not None]
-    if not sum(cases.cases for cases in found):
+def _measured_on(
+    path: Path, package: Package, graph: Graph, evaluation: Dataset | None
+) -> list[Dataset]:
+    """Open the reference cases and what accuracy is measured on, which comes last."""
+    found = [
+        open_cases(path, package, cases)
+        for cases in (graph.reference, None if evaluation else graph.evaluation)
+        if cases is not None and cases.cases
+    ]
+    if evaluation is not None:
+        found.append(msgspec.structs.replace(evaluation, split="test"))
+    if not found:
         raise BadValue(
             what="a package to add a variant to",
             asked=f"{path}, which has no case to measure it on",

@@ -135,7 +135,8 @@ class Kept(Value, frozen=True):
 
     Shares lie in 0..1. `drop` is how many more of the right answers the original had, `agreement`
     how many classes are the original's, `cosine` the mean over the cases; each with the bound that
-    holds with 95 % on the harmful side. `content_sha256` is that of the cases.
+    holds with 95 % on the harmful side. `content_sha256` is that of the cases. `stand_in` says that
+    the answers are those of a model that computes here as the variant does on its target.
     """
 
     accuracy_key: str
@@ -144,7 +145,9 @@ class Kept(Value, frozen=True):
     dataset: str
     cases: int
     content_sha256: str
+    provider: str = "cpu"
     synthetic: bool = False
+    stand_in: bool = False
     accuracy: float | None = None
     drop: float | None = None
     drop_high: float | None = None

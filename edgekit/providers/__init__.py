@@ -42,7 +42,7 @@ BEST = "best"
 
 _SHARED = frozenset(
     {"built_in", "choosing", "diagnosis", "info", "libraries", "nvidia", "options", "plugin"}
-    | {"profiles"}
+    | {"profiles", "targets"}
 )
 """The files of this room that aren't a provider."""
 

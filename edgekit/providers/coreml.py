@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from edgekit.package.values import QuantRules, Target
 from edgekit.providers import built_in, options
 from edgekit.providers.info import ProviderInfo, not_told
+from edgekit.terms import Scheme
+
+
+def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Take floats alone: ONNX Runtime hands Core ML no QuantizeLinear and no MatMulNBits.
+
+    (Lists of operators in "CoreML execution provider", both formats.)
+    """
+    del target
+    if scheme == "fp16":
+        return QuantRules()
+    return "ONNX Runtime hands it no node with integers: they would run on the CPU provider"
+
 
 PROVIDER = ProviderInfo(
     name="coreml",
@@ -26,4 +40,5 @@ PROVIDER = ProviderInfo(
     diagnosed=built_in.diagnose,
     translated=options.translate,
     computing=not_told,
+    quantized=_quantized,
 )

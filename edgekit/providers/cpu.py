@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgekit.package.values import SessionChoice
+from edgekit.package.values import QuantRules, SessionChoice, Target
 from edgekit.providers import built_in, options
 from edgekit.providers.info import ProviderInfo
+from edgekit.providers.targets import ARM, adds_up_in_16_bits
+from edgekit.terms import Scheme
 
 _SHORT = ("fp16", "bf16")
 
@@ -31,6 +33,43 @@ def _precautions(precision: str) -> dict[str, str]:
     return {"optimization.disable_specified_optimizers": "MatmulTransposeFusion"}
 
 
+STATIC = (
+    *("Add", "Concat", "Conv", "Expand", "Flatten", "Gather", "GatherElements", "Gemm"),
+    *("LeakyRelu", "MatMul", "MaxPool", "Mul", "Reshape", "Resize", "Slice", "Split"),
+    *("Squeeze", "Tile", "Transpose", "Unsqueeze"),
+)
+"""Operators that ONNX Runtime turns into ones of integers where Q/DQ stand around them, read from
+its selectors (core/optimizer/qdq_transformer/selectors_actions). AveragePool, Sigmoid and Softmax
+are left out, which it could too: they gain little and round what they average or squeeze.
+ConvTranspose has no such kernel."""
+
+DYNAMIC = ("Attention", "Gather", "Gemm", "LSTM", "MatMul")
+"""Operators whose activations ONNX Runtime quantizes as it runs. Conv could be one (ConvInteger)
+and is slower than in float32 on every processor that was measured."""
+
+WEIGHT_ONLY = ("Gather", "Gemm", "MatMul")
+
+
+def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Say what integers ONNX Runtime's own kernels are fast and right in.
+
+    Its documentation ("Quantize ONNX models", data type selection) wants uint8 activations and int8
+    weights on x86-64, both int8 on ARM64, and 7-bit weights where there is no VNNI.
+    """
+    match scheme:
+        case "fp16":
+            return QuantRules()
+        case "bf16":
+            return "few of its operators have kernels for it, and a model of them can't be loaded"
+        case "int8-weight" | "int4-weight":
+            return QuantRules(operators=WEIGHT_ONLY)
+    return QuantRules(
+        activation="int8" if target.arch == ARM and scheme == "int8-static" else "uint8",
+        weight_bits=7 if adds_up_in_16_bits(target) else 8,
+        operators=STATIC if scheme == "int8-static" else DYNAMIC,
+    )
+
+
 PROVIDER = ProviderInfo(
     name="cpu",
     ort_name="CPUExecutionProvider",
@@ -43,4 +82,5 @@ PROVIDER = ProviderInfo(
     translated=options.translate,
     computing=_computes,
     precautions=_precautions,
+    quantized=_quantized,
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgekit.package.values import GraphFacts, SessionChoice
+from edgekit.package.values import GraphFacts, QuantRules, SessionChoice, Target
 from edgekit.providers import diagnosis, options
 from edgekit.providers.info import Diagnosis, Library, ProviderInfo
+from edgekit.terms import Scheme
 
 OPTIONS = {
     "device_id": options.number("which GPU, as CUDA counts them", high=63),
@@ -92,6 +93,38 @@ def environment(choice: SessionChoice) -> dict[str, str]:
     return {} if tf32 else {"NVIDIA_TF32_OVERRIDE": "0"}
 
 
+_BF16 = (
+    *("Abs", "Add", "Attention", "AveragePool", "Cast", "Compress", "Concat", "Conv", "Div"),
+    *("Dropout", "Erf", "Exp", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
+    *("Gelu", "Gemm", "HardSigmoid", "HardSwish", "Identity", "LayerNormalization", "MatMul"),
+    *("Max", "Min", "Mod", "Mul", "Neg", "Pow", "RMSNormalization", "ReduceSum", "Relu"),
+    *("Reshape", "ReverseSequence", "RotaryEmbedding", "ScatterElements", "ScatterND", "Shape"),
+    *("Sigmoid", "Sign", "Size", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum"),
+    *("Tanh", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where"),
+)
+"""Operators with a kernel for bfloat16, by ONNX Runtime's own table (docs/OperatorKernels.md)."""
+
+
+def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Take floats and weights of fewer bits; of integers both sides have no kernel for Conv.
+
+    MatMulNBits turns 4- and 8-bit weights back inside the product (docs/ContribOperators.md).
+    """
+    del target
+    match scheme:
+        case "fp16":
+            return QuantRules()
+        case "bf16":
+            return QuantRules(operators=_BF16)
+        case "int8-weight" | "int4-weight":
+            return QuantRules(operators=("Gemm", "MatMul"))
+    return (
+        "it has no int8 convolution, and Q/DQ around a product stays as it is; such nodes run on "
+        "the CPU, with copies around each. Weights of fewer bits (int8-weight, int4-weight), fp16 "
+        "or TensorRT's int8 gain there"
+    )
+
+
 PROVIDER = ProviderInfo(
     name="cuda",
     ort_name="CUDAExecutionProvider",
@@ -117,4 +150,5 @@ PROVIDER = ProviderInfo(
     computing=_computes,
     refuses=_refuses,
     environment=environment,
+    quantized=_quantized,
 )

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 import msgspec
 
 from edgekit import hardware
-from edgekit.package.values import SessionChoice
-from edgekit.providers import options, plugin
+from edgekit.package.values import QuantRules, SessionChoice, Target
+from edgekit.providers import cpu, options, plugin
 from edgekit.providers.info import Diagnosis, Occasion, OrtSettings, Plugin, ProviderInfo
+from edgekit.providers.targets import adds_up_in_16_bits
+from edgekit.terms import Scheme
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _WORDS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
@@ -80,6 +82,27 @@ def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, s
     return word if precision in _WORDS.values() else f"{precision}, floats in {word}"
 
 
+def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Say what OpenVINO turns into int8 of its own.
+
+    Symmetric weights with a scale a channel and activations of either kind (NNCF's presets), 7-bit
+    weights where there is no VNNI ("Saturation (overflow) issue workaround" in its documentation).
+    """
+    match scheme:
+        case "fp16":
+            return QuantRules()
+        case "bf16":
+            return (
+                "it computes a float32 model in bfloat16 by itself where the processor can; say "
+                f"--provider-option {_PRECISION}=bf16"
+            )
+        case "int8-weight" | "int4-weight":
+            return QuantRules(operators=cpu.WEIGHT_ONLY)
+        case "int8-dynamic":
+            return "it writes operators that quantize as they run out in float; int8-static is its"
+    return QuantRules(weight_bits=7 if adds_up_in_16_bits(target) else 8, operators=cpu.STATIC)
+
+
 PROVIDER = ProviderInfo(
     name="openvino",
     ort_name="OpenVINOExecutionProvider",
@@ -96,4 +119,5 @@ PROVIDER = ProviderInfo(
     translated=_translate,
     computing=_computes,
     unmet=_unmet,
+    quantized=_quantized,
 )

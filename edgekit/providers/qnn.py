@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from edgekit.package.values import QuantRules, Target
 from edgekit.providers import options, plugin
 from edgekit.providers.info import Plugin, ProviderInfo, not_told
+from edgekit.terms import Scheme
+
+
+def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Take 16-bit floats alone.
+
+    The NPU runs a node in integers only where all that goes in and comes out of it is, every
+    operator of the model, and most models want 16-bit activations for that ("QNN execution
+    provider", "Running a quantized model"): a placement of its own, which edgekit doesn't write.
+    """
+    del target
+    if scheme == "fp16":
+        return QuantRules()
+    return (
+        "its NPU wants every node of a model in integers, most activations with 16 bits, which "
+        "edgekit doesn't write; onnxruntime.quantization.execution_providers.qnn does"
+    )
+
 
 PROVIDER = ProviderInfo(
     name="qnn",
@@ -33,4 +52,5 @@ PROVIDER = ProviderInfo(
     diagnosed=plugin.diagnose("a Qualcomm Snapdragon with an NPU or GPU"),
     translated=options.translate,
     computing=not_told,
+    quantized=_quantized,
 )

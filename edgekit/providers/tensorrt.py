@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgekit.package.values import SessionChoice
+from edgekit.package.values import QuantRules, SessionChoice, Target
 from edgekit.providers import cuda, diagnosis, options, profiles
 from edgekit.providers.info import Diagnosis, Library, Occasion, OrtSettings, ProviderInfo
+from edgekit.terms import Scheme
 
 OPTIONS = {
     "device_id": options.number("which GPU, as CUDA counts them", high=63),
@@ -88,6 +89,28 @@ def _translate(provider: ProviderInfo, choice: SessionChoice, occasion: Occasion
     )
 
 
+INTEGERS = ("Add", "Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators that TensorRT runs in int8 with Q/DQ in front, or fuses into such (a residual Add)."""
+
+
+def quantized(scheme: Scheme, target: Target) -> QuantRules | str:
+    """Say what TensorRT's explicit quantization takes.
+
+    int8 with zero point 0 on both sides, a scale a channel for weights, biases in float (NVIDIA's
+    "Working with quantized types"; a zero point in uint8 is cast without a word). TensorRT moves
+    and fuses Q/DQ itself, so that they stand in front of products alone.
+    """
+    del target
+    match scheme:
+        case "fp16" | "bf16":
+            return QuantRules()
+        case "int8-static":
+            return QuantRules(activation="int8", symmetric=True, operators=INTEGERS)
+        case "int8-dynamic":
+            return "TensorRT needs the ranges of activations while it builds; int8-static has them"
+    return "MatMulNBits is none of its operators: such nodes would run elsewhere"
+
+
 PROVIDER = ProviderInfo(
     name="tensorrt",
     ort_name="TensorrtExecutionProvider",
@@ -113,4 +136,5 @@ PROVIDER = ProviderInfo(
     translated=_translate,
     computing=computes,
     environment=environment,
+    quantized=quantized,
 )

@@ -57,4 +57,5 @@ PROVIDER = ProviderInfo(
     translated=_translate,
     computing=tensorrt.computes,
     environment=tensorrt.environment,
+    quantized=tensorrt.quantized,
 )

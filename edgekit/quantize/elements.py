@@ -1,9 +1,9 @@
-"""Which element type each value of a graph has, and which nodes could compute in fp16.
+"""Which element type each value of a graph has, and which nodes could compute in 16 bits.
 
 ONNX says of every operator which element types its inputs and outputs may have, and which of them
 are always the same (a type variable, "T"). That is the rule here, and not a list of operators: a
 node can compute in fp16 if all its float32 outputs follow a float32 input whose type variable
-allows float16. Inputs that don't (Resize's scales) stay float32.
+allows float16, and in bf16 if it allows bfloat16. Inputs that don't (Resize's scales) stay float32.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ import onnx.shape_inference
 
 from edgekit.errors import ModelFileError
 from edgekit.graph.summary import load_model
+from edgekit.quantize.formats import FP16, Format
+from edgekit.quantize.opsets import first_opset
 
-FLOAT, HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+FLOAT = onnx.TensorProto.FLOAT
 _UNKNOWN = onnx.TensorProto.UNDEFINED
 
-_WITHOUT_HALF = {
+_IN_FLOAT_ALONE = {
     "BitCast": "it takes numbers for their bits",
     "MeanVarianceNormalization": "ONNX writes it out with float32 inside",
 }
-"""Operators whose definition allows fp16 and which are another thing, or nothing, in it."""
+"""Operators whose definition allows 16 bits and which are another thing, or nothing, in them."""
 
 
 class Role(msgspec.Struct, frozen=True):
-    """What of a node becomes fp16 if it does: positions of inputs and outputs.
+    """What of a node gets 16 bits if it does: positions of inputs and outputs.
 
     `why` says why it can't, where it can't.
     """
@@ -110,13 +112,13 @@ def schema_of(model: Any, node: Any) -> Any:
         return None
 
 
-def role_of(node: Any, schema: Any, types: dict[str, int]) -> Role:
-    """Tell which inputs and outputs of a node would be fp16 if it computed in it."""
+def role_of(node: Any, schema: Any, types: dict[str, int], *, to: Format = FP16) -> Role:
+    """Tell which inputs and outputs of a node would be of a format if it computed in it."""
     if schema is None:
         return Role(why="ONNX itself has no such operator")
     if any(True for _ in subgraphs(node)):
         return Role(why="it holds graphs of its own")
-    if why := _WITHOUT_HALF.get(node.op_type) or _adds_up_in_place(node):
+    if why := _IN_FLOAT_ALONE.get(node.op_type) or _adds_up_in_place(node, to):
         return Role(why=why)
     if any(
         types.get(name, _UNKNOWN) in (_UNKNOWN, -1) for name in (*node.input, *node.output) if name
@@ -124,7 +126,7 @@ def role_of(node: Any, schema: Any, types: dict[str, int]) -> Role:
         return Role(why="not all of its types are known")
     inputs, follow = set(), set()
     for index, (name, formal) in enumerate(_formals(node.input, schema.inputs)):
-        if name and types[name] == FLOAT and "tensor(float16)" in formal.types:
+        if name and types[name] == FLOAT and to.tensor in formal.types:
             inputs.add(index)
             follow.add(formal.type_str)
     outputs = set()
@@ -133,10 +135,10 @@ def role_of(node: Any, schema: Any, types: dict[str, int]) -> Role:
             continue
         if formal.type_str in follow or _casts_to_float(node):
             outputs.add(index)
-        elif "tensor(float16)" in formal.types:
+        elif to.tensor in formal.types:
             return Role(why="its type is set by itself and not by what goes in")
     if not inputs and not outputs:
-        return Role(why="it has no form in fp16")
+        return Role(why=_no_form(node, schema, to))
     return Role(frozenset(inputs), frozenset(outputs))
 
 
@@ -206,12 +208,18 @@ def _is_onnx(domain: str) -> bool:
     return domain in ("", "ai.onnx")
 
 
-def _adds_up_in_place(node: Any) -> str:
-    """Say why a Scatter that reduces stays: ONNX Runtime's CPU provider refuses it in fp16."""
+def _no_form(node: Any, schema: Any, to: Format) -> str:
+    """Say that an operator isn't defined in a format, and from where on it is if it is by now."""
+    later = first_opset(node.op_type, to, after=schema.since_version)
+    return f"it has no form in {to.name}" + (f" before opset {later}" if later else "")
+
+
+def _adds_up_in_place(node: Any, to: Format) -> str:
+    """Say why a Scatter that reduces stays: ONNX Runtime's CPU provider refuses it in 16 bits."""
     reduces = node.op_type.startswith("Scatter") and any(
         attribute.name == "reduction" and attribute.s != b"none" for attribute in node.attribute
     )
-    return "it adds up where it writes, for which CPUs have no fp16" if reduces else ""
+    return f"it adds up where it writes, for which CPUs have no {to.name}" if reduces else ""
 
 
 def _casts_to_float(node: Any) -> bool:

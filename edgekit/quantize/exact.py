@@ -1,8 +1,8 @@
 """Nodes that compute what must not be rounded: large angles, and whole numbers.
 
 fp16's steps are 2^-7 from 8 on, too coarse for an angle, and it holds every whole number up to 2048
-alone: a size, a position or a place in a table that passes through it becomes another. What leads
-to such a number stays in float32 with it:
+alone; bf16's are that from 1 on, and it counts to 256. A size, a position or a place in a table
+becomes another in them. What leads to such a number stays in float32 with it:
 
     Shape ─▶ Cast(float) ─▶ Mul ─▶ Floor ─▶ Cast(int64) ─▶ Resize       float32 up to the last Cast
 """
@@ -14,14 +14,9 @@ from typing import Any
 from onnx import TensorProto
 
 from edgekit.quantize.elements import FLOAT, label, role_of, schema_of
+from edgekit.quantize.formats import FP16, Format
 from edgekit.quantize.halving import MOVES
 from edgekit.quantize.ranges import Ranges
-
-ANGLE = 8.0
-"""From here on fp16's steps are 2^-7 and more: too coarse for an angle."""
-
-COUNT = 2048.0
-"""Up to here fp16 holds every whole number."""
 
 _ANGLES = frozenset({"Cos", "Sin", "Tan"})
 _COMPARISONS = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
@@ -38,17 +33,21 @@ _ARITHMETIC = MOVES | {
 """What is done to sizes and positions on the way to others."""
 
 
-def kept_exact(model: Any, types: dict[str, int], ranges: Ranges) -> dict[str, str]:
+def kept_exact(
+    model: Any, types: dict[str, int], ranges: Ranges, *, to: Format = FP16
+) -> dict[str, str]:
     """Name the nodes that must stay in float32 for this, by label, and say why.
 
     Args:
         model: what `elements.read_typed` gave.
         types: the element type of every value.
         ranges: what was measured of it.
+        to: the format that the others are to compute in.
     """
     graph = model.graph
     made_by = {name: node for node in graph.node for name in node.output}
     counted = _counted(graph, types)
+    counts = f"{to.name} counts to {to.counts_to}"
     found: dict[str, str] = {}
 
     def keep(names: list[str], why: str) -> None:
@@ -67,17 +66,17 @@ def kept_exact(model: Any, types: dict[str, int], ranges: Ranges) -> dict[str, s
         largest = ranges.largest.get(first, 0.0)
         wholes = types.get(first) == FLOAT and _to_whole_numbers(node, types)
         numbers = sorted(counted.intersection(node.input))
-        if node.op_type in _ANGLES and largest > ANGLE:
-            found[label(node)] = f"its angles reach {largest:.3g}, where fp16 is too coarse"
+        if node.op_type in _ANGLES and largest > to.widest_angle:
+            found[label(node)] = f"its angles reach {largest:.3g}, where {to.name} is too coarse"
             keep([first], f"it makes the angles of {label(node)}, which reach {largest:.3g}")
-        elif wholes and largest > COUNT:
-            found[label(node)] = f"its whole numbers reach {largest:.0f}, and fp16 counts to 2048"
+        elif wholes and largest > to.counts_to:
+            found[label(node)] = f"its whole numbers reach {largest:.0f}, and {counts}"
             keep([first], f"it makes the whole numbers of {label(node)}, up to {largest:.0f}")
         elif numbers and (wholes or node.op_type in _COMPARISONS):
-            found[label(node)] = "it takes sizes or positions, which fp16 holds up to 2048 alone"
+            found[label(node)] = f"it takes sizes or positions, and {counts}"
             keep(numbers, f"it makes sizes or positions for {label(node)}")
         elif numbers:
-            half = role_of(node, schema_of(model, node), types).inputs
+            half = role_of(node, schema_of(model, node), types, to=to).inputs
             rest = [name for i, name in enumerate(node.input) if name in counted and i not in half]
             keep(rest, f"it makes sizes or positions for {label(node)}")
     return found

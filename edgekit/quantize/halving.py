@@ -1,6 +1,7 @@
-"""Rewrite a float32 model so that most of its nodes compute in fp16.
+"""Rewrite a float32 model so that most of its nodes compute in 16 bits.
 
-A value that nodes of both kinds use exists twice, with one cast where it is made:
+A value that nodes of both kinds use exists twice, with one cast where it is made (in fp16; bf16 is
+the same):
 
     x ─▶ MatMul ─▶ h ─▶ Relu ─▶ y      x ─▶ Cast ─▶ MatMul ─▶ h_fp16 ─▶ Relu ─▶ y_fp16 ─▶ Cast ─▶ y
                    └──▶ Kept ─▶ z                             └──▶ Cast ─▶ h ─▶ Kept ─▶ z
@@ -21,7 +22,6 @@ from onnx import helper, numpy_helper
 
 from edgekit.quantize.elements import (
     FLOAT,
-    HALF,
     Role,
     captured,
     element_types,
@@ -30,11 +30,9 @@ from edgekit.quantize.elements import (
     role_of,
     schema_of,
 )
-from edgekit.quantize.masks import LOWEST, behind_softmax
+from edgekit.quantize.formats import FP16, Format
+from edgekit.quantize.masks import behind_softmax
 from edgekit.tensors import Array
-
-LARGEST = 65504.0
-"""fp16's largest finite value (IEEE 754, binary16)."""
 
 MOVES = frozenset(
     {"Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND", "Identity", "Pad"}
@@ -50,7 +48,7 @@ _FIRST_IR = 4
 
 
 class Halved(msgspec.Struct, frozen=True):
-    """What a rewriting did: nodes that now compute in fp16, casts it took, and what stayed float32.
+    """What a rewriting did: nodes that now have 16 bits, casts it took, and what stayed float32.
 
     `kept` has a node's label and why it stayed; nodes that hold no float32 aren't in it.
     """
@@ -60,17 +58,18 @@ class Halved(msgspec.Struct, frozen=True):
     kept: dict[str, str]
 
 
-def halve(model: Any, *, keep_float: Mapping[str, str]) -> Halved:
+def halve(model: Any, *, keep_float: Mapping[str, str], to: Format = FP16) -> Halved:
     """Rewrite a model in place; its weights must be loaded and its types worked out.
 
     Args:
         model: what `elements.read_typed` gave, external data loaded.
         keep_float: nodes that must stay in float32, by label, and why.
+        to: the format that the others compute in.
     """
     graph = model.graph
     types = element_types(model)
     floats = {name for name, kind in types.items() if kind == FLOAT}
-    roles = [role_of(node, schema_of(model, node), types) for node in graph.node]
+    roles = [role_of(node, schema_of(model, node), types, to=to) for node in graph.node]
     kept = {
         index: keep_float.get(label(node), role.why)
         for index, (node, role) in enumerate(zip(graph.node, roles, strict=True))
@@ -88,18 +87,18 @@ def halve(model: Any, *, keep_float: Mapping[str, str]) -> Halved:
         for node, role in zip(graph.node, halves, strict=True)
         if node.op_type not in _MEASURES and role is not None
     )
-    casts = _Rewriting(graph, halves, floats).apply()
+    casts = _Rewriting(graph, halves, floats, to).apply()
     model.ir_version = max(model.ir_version, _FIRST_IR)
     return Halved(nodes=nodes, casts=casts, kept=reasons)
 
 
-def half_of(array: Array, *, lowest: float = -LARGEST) -> Array:
-    """Round to the nearest fp16. What is finite stays finite: beyond the range, its end.
+def half_of(array: Array, *, lowest: float | None = None, to: Format = FP16) -> Array:
+    """Round to the nearest. What is finite stays finite: beyond the range, its end.
 
-    `lowest` is that end for negative elements.
+    `lowest` is that end for negative elements, where it is to be another.
     """
-    finite = np.where(np.isfinite(array), np.clip(array, lowest, LARGEST), array)
-    return finite.astype(np.float16)
+    low = -to.largest if lowest is None else lowest
+    return to.cast(np.where(np.isfinite(array), np.clip(array, low, to.largest), array))
 
 
 def _between(graph: Any, kept: Mapping[int, str], floats: set[str]) -> dict[int, str]:
@@ -136,14 +135,18 @@ class _Rewriting:
 
     Args:
         graph: what is rewritten.
-        halves: for every node its role if it computes in fp16, else None.
+        halves: for every node its role if it computes in 16 bits, else None.
         floats: the names of all float32 values.
+        to: the format of 16 bits.
     """
 
-    def __init__(self, graph: Any, halves: Sequence[Role | None], floats: set[str]) -> None:
+    def __init__(
+        self, graph: Any, halves: Sequence[Role | None], floats: set[str], to: Format
+    ) -> None:
         self._graph = graph
         self._halves = halves
         self._floats = floats
+        self._to = to
         self._taken = names_in(graph)
         self._masks = behind_softmax(graph)
         self._wanted_half: set[str] = set()
@@ -179,7 +182,8 @@ class _Rewriting:
         made = onnx.NodeProto.FromString(node.SerializeToString())
         self._nodes.append(made)
         if role is None or node.op_type in _MEASURES:
-            # What such a node names is there: a value that is wanted in fp16 alone keeps its name.
+            # What such a node names is there: a value that is wanted in 16 bits alone keeps
+            # its name.
             for name in node.output:
                 self._after_float(name)
             return
@@ -193,7 +197,7 @@ class _Rewriting:
         if node.op_type == "Cast" and role.outputs:
             for attribute in made.attribute:
                 if attribute.name == "to":
-                    attribute.i = HALF
+                    attribute.i = self._to.element_type
         for index in sorted(role.outputs):
             name = node.output[index]
             if name in self._wanted_float:
@@ -210,8 +214,8 @@ class _Rewriting:
             if name in self._wanted_half:
                 both = name in self._wanted_float
                 self._names[name] = self._fresh(name) if both else name
-                lowest = LOWEST if name in self._masks else -LARGEST
-                array = half_of(numpy_helper.to_array(tensor), lowest=lowest)
+                lowest = self._to.lowest_mask if name in self._masks else None
+                array = half_of(numpy_helper.to_array(tensor), lowest=lowest, to=self._to)
                 half.append(numpy_helper.from_array(array, self._names[name]))
                 if not both:
                     dropped.add(name)
@@ -225,7 +229,7 @@ class _Rewriting:
         """Add the cast that a float32 value needs, now that it is there."""
         if name in self._wanted_half and name in self._floats:
             self._names[name] = self._fresh(name)
-            self._cast(name, self._names[name], to=HALF)
+            self._cast(name, self._names[name], to=self._to.element_type)
 
     def _cast(self, source: str, target: str, *, to: int) -> None:
         name = f"{target}_cast"
@@ -233,7 +237,7 @@ class _Rewriting:
         self._casts += 1
 
     def _fresh(self, name: str) -> str:
-        fresh = f"{name}_fp16"
+        fresh = f"{name}_{self._to.name}"
         while fresh in self._taken:
             fresh += "_"
         self._taken.add(fresh)

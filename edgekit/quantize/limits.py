@@ -1,4 +1,4 @@
-"""Which nodes must stay in float32, because fp16 can't hold what they meet."""
+"""Which nodes must stay in float32, because 16 bits can't hold what they meet."""
 
 from __future__ import annotations
 
@@ -13,19 +13,16 @@ from onnx import numpy_helper
 from edgekit.errors import UnknownName
 from edgekit.quantize.elements import FLOAT, element_types, label, role_of, schema_of
 from edgekit.quantize.exact import kept_exact
-from edgekit.quantize.halving import LARGEST
+from edgekit.quantize.formats import FP16, Format
 from edgekit.quantize.masks import behind_softmax
 from edgekit.quantize.ranges import Ranges
 from edgekit.tensors import Array
 
 HEADROOM = 2.0
-"""How much further than on the measured cases a value may go before it leaves fp16's range."""
-
-SMALLEST = 3e-6
-"""Below it fp16, whose steps are 2^-24 there, is off by more than one part in a hundred."""
+"""How much further than on the measured cases a value may go before it leaves the range."""
 
 _BOUNDS = {"Clip": (1, 2)}
-"""Inputs that only cut off: beyond fp16's range they cut off nothing, and its end does the same."""
+"""Inputs that only cut off: beyond the range they cut off nothing, and its end does the same."""
 
 _RUNNING_SUMS = frozenset({"CumSum"})
 _RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
@@ -46,12 +43,13 @@ def known_nodes(model: Any, names: Iterable[str], *, path: Path) -> None:
             )
 
 
-def kept_for_their_values(model: Any, ranges: Ranges) -> dict[str, str]:
+def kept_for_their_values(model: Any, ranges: Ranges, *, to: Format = FP16) -> dict[str, str]:
     """Name the nodes that must stay in float32, by label, and say why.
 
     Args:
         model: what `elements.read_typed` gave, external data loaded.
         ranges: what was measured of it.
+        to: the format that the others are to compute in.
     """
     graph = model.graph
     types = element_types(model)
@@ -59,24 +57,27 @@ def kept_for_their_values(model: Any, ranges: Ranges) -> dict[str, str]:
     masks = behind_softmax(graph)
     problems = {
         name: _problem(
-            largest_of(array), largest_of(array.clip(0)) if name in masks else None, headroom=1.0
+            largest_of(array),
+            largest_of(array.clip(0)) if name in masks else None,
+            headroom=1.0,
+            to=to,
         )
         for name, array in weights.items()
     }
     for name, largest in ranges.largest.items():
-        problems[name] = _problem(largest, ranges.highest.get(name), headroom=HEADROOM)
+        problems[name] = _problem(largest, ranges.highest.get(name), headroom=HEADROOM, to=to)
     found: dict[str, str] = {}
     for node in graph.node:
-        role = role_of(node, schema_of(model, node), types)
+        role = role_of(node, schema_of(model, node), types, to=to)
         if role.why or node.op_type in ("Shape", "Size"):
             continue
         for name in _met(node, role.inputs, role.outputs):
             if problems.get(name):
                 found.setdefault(label(node), f"{name} {problems[name]}")
-        why = _inside(node, ranges, weights)
+        why = _inside(node, ranges, weights, to)
         if why:
             found.setdefault(label(node), why)
-    return {**kept_exact(model, types, ranges), **found}
+    return {**kept_exact(model, types, ranges, to=to), **found}
 
 
 def largest_of(array: Array) -> float:
@@ -93,31 +94,31 @@ def _met(node: Any, inputs: frozenset[int], outputs: frozenset[int]) -> Iterator
         yield node.output[index]
 
 
-def _problem(largest: float, highest: float | None, *, headroom: float) -> str:
-    """Say why fp16 can't hold a value; `highest` is given where only the positive end counts."""
+def _problem(largest: float, highest: float | None, *, headroom: float, to: Format) -> str:
+    """Say why a format can't hold a value; `highest` is that of one whose low end doesn't count."""
     end = largest if highest is None else highest
-    if end * headroom > LARGEST:
-        return f"reaches {end:.3g}, {_end_of_range(end)}"
-    if 0 < largest < SMALLEST:
-        return f"is at most {largest:.3g}, which fp16 tells from 0 only roughly"
+    if end * headroom > to.largest:
+        return f"reaches {end:.3g}, {_end_of_range(end, to)}"
+    if 0 < largest < to.smallest:
+        return f"is at most {largest:.3g}, which {to.name} tells from 0 only roughly"
     return ""
 
 
-def _inside(node: Any, ranges: Ranges, weights: dict[str, Array]) -> str:
-    """Say what happens inside a node that fp16 can't hold."""
+def _inside(node: Any, ranges: Ranges, weights: dict[str, Array], to: Format) -> str:
+    """Say what happens inside a node that a format can't hold."""
     if node.op_type in _RUNNING_SUMS:
-        return "a running sum in fp16 stands still once it is 2048 times a term"
+        return f"a running sum in {to.name} stands still once it is {to.counts_to} times a term"
     total = ranges.sums.get(label(node), 0.0)
     if node.op_type in _RECURRENT:
         total = _gates(node, ranges, weights)
-    if total * HEADROOM > LARGEST:
-        return f"its sums may reach {total:.3g}, {_end_of_range(total)}"
+    if total * HEADROOM > to.largest:
+        return f"its sums may reach {total:.3g}, {_end_of_range(total, to)}"
     return ""
 
 
-def _end_of_range(reached: float) -> str:
-    near = "past" if reached > LARGEST else "too near to"
-    return f"{near} the end of fp16's range at {LARGEST:.0f}"
+def _end_of_range(reached: float, to: Format) -> str:
+    near = "past" if reached > to.largest else "too near to"
+    return f"{near} the end of {to.name}'s range at {to.largest:.5g}"
 
 
 def _gates(node: Any, ranges: Ranges, weights: dict[str, Array]) -> float:

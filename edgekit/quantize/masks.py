@@ -1,7 +1,8 @@
-"""Values that only decide what a Softmax leaves out: below fp16's range they may end at its end.
+"""Values that only decide what a Softmax leaves out: below a format's range they may end in it.
 
 Attention masks add or put in float32's lowest number where nothing may be attended to. Softmax
-makes 0 of it as it does of -30000, and that fp16 can hold, with room for what is added to it.
+makes 0 of it as it does of -30000, and that fp16 can hold, with room for what is added to it
+(`edgekit.quantize.formats.Format.lowest_mask`).
 """
 
 from __future__ import annotations
@@ -9,9 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from edgekit.quantize.elements import captured
-
-LOWEST = -30000.0
-"""What stands for a mask's lowest number; exp(-30000) is 0 in every float format."""
 
 _ON_THE_WAY = frozenset(
     {"Add", "Cast", "Concat", "Div", "Expand", "Gather", "Identity", "Max", "Mul", "Reshape"}

@@ -20,6 +20,8 @@ from edgekit.package.values import Calibration, QuantRules, Recipe, Target
 from edgekit.tensors import Feed
 from edgekit.terms import CalibrationMethod, Scheme, members
 
+_HERE = "cpu"
+
 
 class Settings(msgspec.Struct, frozen=True):
     """How a scheme does it, where the user may say so; None leaves it to the scheme.
@@ -74,6 +76,14 @@ class Made(msgspec.Struct, frozen=True):
     cases: int = 0
     stand_in: Path | None = None
     notes: tuple[str, ...] = ()
+
+
+def measured_in_place(made: Made, provider: str) -> Path | None:
+    """Name the model whose answers are measured in the place of the one that was made.
+
+    On the CPU the model itself says how it answers there.
+    """
+    return made.stand_in if provider != _HERE else None
 
 
 Write: TypeAlias = Callable[[Path, Collection[str]], Made]

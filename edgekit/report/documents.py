@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from edgekit.doctor import Report
+from edgekit.measure.compare import Compared
 from edgekit.measure.inspection import Inspection
 from edgekit.measure.placements import Placements
 from edgekit.measure.results import BenchReport
 from edgekit.package.values import Package
 from edgekit.quantize.making import Quantized
+from edgekit.quantize.sensitivity import Sensitivity
 from edgekit.report.cache import CacheClearDocument, CacheListDocument, CacheWarmDocument
 from edgekit.runtime.checks import CheckReport
 
@@ -34,6 +36,13 @@ class CheckDocument(msgspec.Struct, frozen=True):
     passed: bool
     checks: list[CheckReport]
     note: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+
+class CompareDocument(msgspec.Struct, frozen=True):
+    """`edgekit compare --json`: what was measured of both, and the verdicts."""
+
+    compared: Compared
     schema_version: int = SCHEMA_VERSION
 
 
@@ -77,17 +86,27 @@ class QuantizeDocument(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class SensitivityDocument(msgspec.Struct, frozen=True):
+    """`edgekit sensitivity --json`: the package's path, and every node or group, ranked."""
+
+    path: str
+    sensitivity: Sensitivity
+    schema_version: int = SCHEMA_VERSION
+
+
 DOCUMENTS: dict[str, Any] = {
     "bench": BenchReport | list[BenchReport],  # a list where several batches were asked for
     "cache-clear": CacheClearDocument,
     "cache-list": CacheListDocument,
     "cache-warm": CacheWarmDocument,
     "check": CheckDocument,
+    "compare": CompareDocument,
     "doctor": Report,
     "export": ExportDocument,
     "inspect": InspectDocument,
     "models": ModelsDocument,
     "quantize": QuantizeDocument,
+    "sensitivity": SensitivityDocument,
 }
 """What each command prints; a command of a group goes by both names."""
 

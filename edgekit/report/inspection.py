@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from edgekit.measure.inspection import InspectedVariant, Inspection, MeasuredRow
+from edgekit.measure.inspection import Inspection, MeasuredRow
 from edgekit.package.values import Provenance
 from edgekit.report.contents import in_words, print_assets, print_cases, print_graphs
 from edgekit.report.figures import MISSING, digits, size
+from edgekit.report.kept import kept_in_words
 from edgekit.report.tables import Column, print_table, shown
 
 
@@ -26,7 +27,7 @@ def inspected(console: Console, found: Inspection) -> None:
                 else []
             ),
             Column("precision", [shown(v.precision) for v in variants], left=True),
-            Column("made for", [_made_for(v) for v in variants], left=True),
+            Column("made for", [shown(v.made_for) for v in variants], left=True),
             Column("opset", [str(v.facts.opset) for v in variants]),
             Column("nodes", [f"{v.facts.nodes:,}" for v in variants]),
             Column("parameters", [f"{v.facts.parameters:,}" for v in variants]),
@@ -36,6 +37,9 @@ def inspected(console: Console, found: Inspection) -> None:
     for variant in variants:
         operators = ", ".join(f"{n} {name}" for name, n in variant.facts.operators.items())
         console.print(f"Operators of {shown(variant.name)}: {shown(operators)}")
+    for variant in variants:
+        if variant.kept is not None:
+            console.print(f"{shown(variant.name)} {shown(kept_in_words(variant.kept))}")
     if found.provenance is not None:
         provenance = found.provenance
         console.print(
@@ -49,12 +53,6 @@ def inspected(console: Console, found: Inspection) -> None:
     print_assets(console, found.assets)
     if found.provenance is not None:
         _print_measured(console, found)
-
-
-def _made_for(variant: InspectedVariant) -> str:
-    if variant.provider == "any":
-        return "any provider"
-    return shown(variant.provider) + (", any processor" if variant.portable else "")
 
 
 def _labels(provenance: Provenance) -> list[str]:

@@ -10,6 +10,9 @@ from edgekit.quantize.making import Quantized
 from edgekit.report.figures import MISSING, count, error, share, size
 from edgekit.report.tables import Column, print_table, shown
 
+COLOURS = {"passed": "green", "failed": "red", "undecided": "yellow"}
+"""How a ruling is shown."""
+
 _LISTED = 12
 """How many of the nodes that stayed in float32 are told one by one."""
 
@@ -19,28 +22,42 @@ def quantized(console: Console, path: str, done: Quantized) -> None:
     variant = done.variant
     console.print(
         f"[bold]{shown(path)}[/]  {shown(variant.name)} · {shown(variant.precision)}, made from "
-        f"{shown(variant.parent or MISSING)} for {shown(variant.target.provider)} · "
+        f"{shown(variant.parent or MISSING)} for {shown(done.target)} · "
         f"{size(done.size_bytes)}, ×{done.size_bytes / done.parent_bytes:.2f}"
     )
     if done.quality is not None and done.parent_quality is not None:
         _print_quality(console, done, done.quality, done.parent_quality)
     _print_closeness(console, done)
+    for verdict in done.verdicts:
+        console.print(f"[{COLOURS[verdict.ruling]}]{verdict.ruling}[/]: {shown(verdict.sentence)}")
     console.print(
-        f"In {shown(variant.precision)}: {count(done.nodes, 'node')}. In float32: "
-        f"{count(len(done.kept), 'node')}; {count(done.looked_at, 'case')} "
-        "told which values are too large or too small."
+        f"In {shown(variant.precision)}: {count(done.nodes, 'node')}. In float32, of those that "
+        f"could be: {len(done.kept)}." + _looked_at(done)
     )
     for node, why in list(done.kept.items())[:_LISTED]:
         console.print(f"  {shown(node)}: {shown(why)}")
     if len(done.kept) > _LISTED:
         console.print(f"  … and {len(done.kept) - _LISTED} more: --json lists them all")
+    for note in done.notes:
+        console.print(shown(note[:1].upper() + note[1:].rstrip(".") + "."))
     console.print(shown(f"Measured on {done.measured_on}. {done.made_for}"), style="dim")
     for warning in done.warnings:
         console.print(f"[yellow]Warning[/]: {shown(warning)}")
     if not done.warnings:
-        console.print(
-            f"Next: edgekit bench {shown(path)} --provider {shown(variant.target.provider)}"
-        )
+        provider = variant.target.provider
+        elsewhere = "" if provider == "cpu" else f" --provider {shown(provider)}"
+        console.print(f"Next: edgekit bench {shown(path)}{elsewhere}")
+
+
+def _looked_at(done: Quantized) -> str:
+    calibration = done.variant.recipe.calibration if done.variant.recipe else None
+    if calibration is None:
+        return f" {count(done.looked_at, 'case')} told how large values get." * (done.looked_at > 0)
+    made_up = ", made up" if calibration.synthetic else ""
+    return (
+        f" Ranges by {calibration.method} over {calibration.cases:,} "
+        f"{shown(calibration.dataset)}{made_up}."
+    )
 
 
 def _print_quality(console: Console, done: Quantized, ours: Quality, parents: Quality) -> None:
@@ -53,6 +70,7 @@ def _print_quality(console: Console, done: Quantized, ours: Quality, parents: Qu
     if ours.accuracy is not None or ours.agreement is not None:
         columns += [
             Column("accuracy [95 %]", [share(quality.accuracy) for quality in both]),
+            Column("drop (≤, 95 %)", [drop(quality.drop) for quality in both]),
             Column("agreement [95 %]", [share(quality.agreement) for quality in both]),
         ]
     columns += [

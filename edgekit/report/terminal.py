@@ -87,6 +87,8 @@ def _print_check(console: Console, report: CheckReport) -> None:
     off = [row for row in rows if row.status != "passed"]
     for row in off:
         console.print(f"Case {row.case}, {shown(row.output)}: {shown(row.mismatch)}.")
+    if report.note:
+        console.print(f"Note: {shown(report.note)}")
     if report.passed:
         console.print(f"[green]Right on this machine[/]: {len(rows)} of {len(rows)} passed.")
     else:

@@ -33,13 +33,17 @@ class CheckRow(msgspec.Struct, frozen=True):
 
 
 class CheckReport(msgspec.Struct, frozen=True):
-    """How far a model's answers on this machine lie from the recorded ones."""
+    """How far a model's answers on this machine lie from the recorded ones.
+
+    `note` says where what the variant kept of the accuracy was measured, if not on such a machine.
+    """
 
     package: str
     variant: str
     provider: str
     machine: str
     rows: tuple[CheckRow, ...]
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -58,9 +62,11 @@ class _Answers(Protocol):
 
 
 def check_cases(
-    model: _Answers, folder: Path, *, package: Package, variant: Variant
+    model: _Answers, folder: Path, *, package: Package, variant: Variant, note: str = ""
 ) -> CheckReport:
     """Run every reference case of a variant's graph through `model`, which is that variant.
+
+    `note` is for the report.
 
     Raises:
         CorruptPackage: there is no case, or one without an answer or a tolerance for each output.
@@ -97,6 +103,7 @@ def check_cases(
         provider=model.facts.provider,
         machine=machine.summary(machine.describe()),
         rows=tuple(rows),
+        note=note,
     )
 
 

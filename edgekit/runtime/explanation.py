@@ -9,7 +9,7 @@ from edgekit.runtime.placement import computed, in_words
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """Which variant runs, how, and why."""
+    """Which variant runs, how, and why; `elsewhere` says how far its figures are from here."""
 
     package: str
     choice: Choice
@@ -17,6 +17,7 @@ class Explanation(msgspec.Struct, frozen=True):
     threads: int
     computes: str | None = None
     placement: dict[str, dict[str, int]] | None = None
+    elsewhere: str = ""
 
     def __str__(self) -> str:
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
@@ -24,5 +25,5 @@ class Explanation(msgspec.Struct, frozen=True):
         return (
             f"{self.package}: variant {self.choice.variant} on {self.provider}"
             f"{computed(self.computes)}{where}, {threads}, idle {self.choice.session.idle}: "
-            f"{self.choice.reason}"
+            f"{self.choice.reason}" + (f"; {self.elsewhere}" if self.elsewhere else "")
         )

@@ -19,6 +19,7 @@ from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoi
 from edgekit.providers.info import Occasion, ProviderInfo
 from edgekit.runtime import placement, recordable
 from edgekit.runtime.agreement import refuse_disagreement
+from edgekit.runtime.elsewhere import elsewhere
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
 from edgekit.tensors import RunFacts, dim_sizes, dynamic_dims
@@ -165,6 +166,11 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
             model, session, external=files, library=way.library, profile=way.profile
         )
     refuse_disagreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
+    from_afar = elsewhere(chosen, provider=provider.name)
+    if from_afar:
+        import logging  # as below
+
+        logging.getLogger("edgekit").warning("%s/%s: %s", package.name, chosen.name, from_afar)
     return Model(
         opened,
         reachable or graph.signature,
@@ -175,6 +181,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         package=package,
         variant=chosen,
         kept=kept,
+        elsewhere=from_afar,
     )
 
 

@@ -62,9 +62,11 @@ class Model:
         package: Package | None = None,
         variant: Variant | None = None,
         kept: Prepared | None = None,
+        elsewhere: str = "",
     ) -> None:
         self.name = name
         self._kept = kept
+        self._elsewhere = elsewhere
         self.signature = signature
         self.facts = facts
         # An InferenceSession, or what records its calls; None once it is closed.
@@ -197,7 +199,7 @@ class Model:
                 asked=f"{self.name}, which has no recorded answers",
                 expected="a model package with reference cases",
             )
-        return check_cases(self, folder, package=package, variant=variant)
+        return check_cases(self, folder, package=package, variant=variant, note=self._elsewhere)
 
     def explain(self) -> Explanation:
         """Say which variant runs, how, and why it was chosen."""
@@ -208,6 +210,7 @@ class Model:
             threads=self.facts.threads,
             computes=self.facts.computes,
             placement=self.facts.placement,
+            elsewhere=self._elsewhere,
         )
 
     def named(self, answer: Any) -> dict[str, Array]:

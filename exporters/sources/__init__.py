@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from exporters.sources.parameters import typed_parameters
 from exporters.sources.targets import build
-from exporters.sources.user_code import as_exportable, run_user_code
+from exporters.sources.user_code import as_exportable
 
-__all__ = ["as_exportable", "build", "run_user_code", "typed_parameters"]
+__all__ = ["as_exportable", "build", "typed_parameters"]

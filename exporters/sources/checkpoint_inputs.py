@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from edgekit.errors import FactoryFailed
+from edgekit.user_code import in_one_line
 from exporters.exportable import Normalization
 from exporters.requests import TargetRequest
 from exporters.sources.checkpoint_files import Checkpoint, normalization_of
 from exporters.sources.images import example_images, pixel_range
-from exporters.sources.user_code import in_one_line
 
 BATCH = "batch:1..64"
 LONGEST = 1024

@@ -15,6 +15,7 @@ import torch
 
 from edgekit.errors import FactoryFailed, MissingExtra, NotFound, UnknownName
 from edgekit.terms import Task
+from edgekit.user_code import run_user_code
 from exporters.exportable import Exportable
 from exporters.requests import TargetRequest
 from exporters.seeds import seed_everything
@@ -24,7 +25,6 @@ from exporters.sources.checkpoint_inputs import inputs_of
 from exporters.sources.checkpoint_tasks import HEADS, takes_masked_text, task_of
 from exporters.sources.parameters import as_written, converted
 from exporters.sources.sentences import SentenceEmbedder, pooling_of
-from exporters.sources.user_code import run_user_code
 
 _NAME = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 _DTYPES = {

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 from edgekit.errors import FactoryFailed, NotFound, UnknownName
+from edgekit.user_code import in_one_line
 from exporters.exportable import Exportable
 from exporters.requests import TargetRequest
-from exporters.sources.user_code import in_one_line
 
 BATCH = "batch"
 _INPUT = "placeholder"

@@ -57,17 +57,15 @@ def build(request: TargetRequest) -> Exportable:
 
 
 def _maker_of(target: str) -> Maker:
-    path, colon, _ = target.rpartition(":")
+    _, colon, _ = target.rpartition(":")
     if target.startswith("timm:"):
         return timm_models.make
     if target.startswith("hf:"):
         return checkpoints.make
     if target.lower().endswith(".pt2"):
         return programs.make
-    if colon and path.endswith(".py"):
-        return modules.from_file
     if colon:
-        return modules.from_module
+        return modules.from_code
     if target.endswith(".py"):
         raise BadValue(what="TARGET", asked=target, expected=f"a factory in it: {target}:NAME")
     if target.lower().endswith(_PICKLES):

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from edgekit.errors import BadValue, FactoryFailed, MissingExtra, UnknownName
+from edgekit.user_code import in_one_line, run_user_code
 from exporters.exportable import Exportable, Normalization
 from exporters.requests import TargetRequest
 from exporters.seeds import seed_everything
 from exporters.sources import hub
 from exporters.sources.images import example_images, pixel_range
 from exporters.sources.parameters import as_written
-from exporters.sources.user_code import in_one_line, run_user_code
 
 BATCH = "batch:1..64"
 _PLAIN = ("exportable", "no_jit", "scriptable")

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from edgekit.errors import BadValue, FactoryFailed, NotFound
+from edgekit.user_code import in_one_line, run_user_code
 from exporters.requests import TargetRequest
-from exporters.sources.user_code import in_one_line, run_user_code
 
 _MOST = 5
 """How many names of a kind a sentence lists."""

@@ -16,7 +16,10 @@ import edgekit
 from edgekit.cli.main import cli
 from edgekit.measure.plan import Plan
 
-COMMANDS = ("bench", "cache", "check", "doctor", "export", "inspect", "models", "quantize")
+COMMANDS = (
+    *("bench", "cache", "check", "compare", "doctor", "export", "inspect", "models", "quantize"),
+    *("sensitivity",),
+)
 HEAVY = ("numpy", "onnxruntime", "rich", "torch", "msgspec", "onnx", "exporters", "safetensors")
 
 

@@ -77,8 +77,10 @@ def test_what_is_made_of_a_size_is_as_large_as_before(
 ) -> None:
     model = save(RESIZED, weights={"two": np.array([2, 2], np.float32)})
     half = tmp_path / "half.onnx"
-    work = scheme.Work(model=model, output=half, feeds=lambda: [row(1, 2, 3, 4)], wall_s=60)
-    assert fp16.make(work).nodes > 0
+    work = scheme.Work(
+        model=model, scratch=tmp_path, feeds=lambda: [row(1, 2, 3, 4)], cases=1, wall_s=60
+    )
+    assert fp16.SCHEME.prepare(work)(half, ()).nodes
     large = {"x": np.ones((3001, 4), np.float32)}
     assert run(half, large)["y"].shape == run(model, large)["y"].shape == (6002, 8)
 

@@ -207,10 +207,13 @@ GRAPHS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def quantized(model: Path, feed: dict[str, Any], **given: Any) -> tuple[Path, scheme.Made]:
-    output = model.with_name("half.onnx")
-    work = scheme.Work(model=model, output=output, feeds=lambda: [feed], wall_s=60, **given)
-    return output, fp16.make(work)
+def quantized(
+    model: Path, feed: dict[str, Any], keep_float: tuple[str, ...] = (), folder: Path | None = None
+) -> tuple[Path, scheme.Made]:
+    folder = folder or model.parent
+    work = scheme.Work(model=model, scratch=folder, feeds=lambda: [feed], cases=1, wall_s=60)
+    output = folder / "half.onnx"
+    return output, fp16.SCHEME.prepare(work)(output, keep_float)
 
 
 @pytest.mark.parametrize("name", GRAPHS)
@@ -348,11 +351,10 @@ def test_external_data_stays_external(save: Save, run: Run, tmp_path: Path) -> N
     folder = tmp_path / "out"
     folder.mkdir()
     feed = {"x": drawn(2, 64)}
-    output = folder / "fp16.onnx"
-    made = fp16.make(scheme.Work(model=model, output=output, feeds=lambda: [feed], wall_s=60))
+    output, made = quantized(model, feed, folder=folder)
     (beside,) = made.files
     there = {path.name for path in folder.iterdir()}
-    assert there >= {"fp16.onnx", beside}
+    assert there >= {"half.onnx", beside}
     assert "w.bin" not in there
     assert (folder / beside).stat().st_size >= 64 * 64 * 2
     np.testing.assert_allclose(run(output, feed)["y"], run(model, feed)["y"], atol=2e-2)

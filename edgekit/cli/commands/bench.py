@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from edgekit.cli.options import (
+    data_options,
     debug_option,
     given,
     json_option,
@@ -30,6 +31,7 @@ Examples:
   edgekit bench net.edgekit --against eager,compiled --batch 1 --batch 16
   edgekit bench net.edgekit --fail-if 'speedup<1.5' --fail-if 'p50_ms>5'
   edgekit bench net.edgekit --provider cuda --provider-option use_tf32=1 --arrays device
+  edgekit bench net.edgekit --eval-data held-out.npz
   edgekit bench net.edgekit --original net.py:make --json > bench.json
   edgekit bench bert.edgekit --original hf:bert-tiny --task features"""
 
@@ -66,6 +68,7 @@ Examples:
     help="Where inputs and outputs lie: on the host, copies timed, or on the device.  [default: "
     "both, where the provider has a memory of its own]",
 )
+@data_options
 @click.option(
     "--starts",
     type=click.IntRange(min=2),
@@ -119,6 +122,8 @@ def command(
     weights: Path | None,
     batches: tuple[int, ...],
     arrays: Memory | None,
+    eval_data: str | None,
+    calib_data: str | None,
     variants: tuple[str, ...],
     starts: int | None,
     rounds: int | None,
@@ -136,6 +141,7 @@ def command(
     from edgekit.cli.verdicts import verdict
     from edgekit.measure import gates as gating
     from edgekit.measure.bench import Plan
+    from edgekit.measure.given import given_evaluation
     from edgekit.measure.packages import bench_packages, open_subject, refuse_batch
     from edgekit.measure.ways import How, each_memory, settle
 
@@ -163,6 +169,7 @@ def command(
         subjects = [open_subject(path, variants=variants, wall_s=plan.wall_s) for path in packages]
         for rows in batches:
             refuse_batch(subjects[0], rows)
+        evaluation = given_evaluation(subjects, eval_data=eval_data, calib_data=calib_data)
         found = [_originals(subjects[0], one, ways, asked) for one in hows]
         for batch in batches or (None,):
             for one, (originals, left_out, where) in zip(hows, found, strict=True):
@@ -174,6 +181,7 @@ def command(
                         left_out=left_out,
                         batch=batch,
                         plan=plan,
+                        evaluation=evaluation,
                         notes=list(filter(None, (note, where))),
                         progress=step,
                     )

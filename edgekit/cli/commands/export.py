@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.options import debug_option, given, json_option, named_values, source_options
+from edgekit.cli.options import (
+    data_options,
+    debug_option,
+    given,
+    json_option,
+    named_values,
+    source_options,
+)
 from edgekit.terms import ExportStrategy, Task, members
 
 if TYPE_CHECKING:
@@ -20,7 +27,7 @@ Examples:
   edgekit export net.py:make -p width=64 --dynamic image=batch:1..64
   edgekit export timm:resnet50 --weights resnet50.safetensors
   edgekit export hf:./checkpoint --task sequence-classification
-  edgekit export elsewhere.onnx -o elsewhere.edgekit"""
+  edgekit export elsewhere.onnx --eval-data held-out.npz --calib-data train.npz"""
 
 
 @click.command(epilog=_EPILOG, short_help="Make a model package, verified against its original.")
@@ -46,6 +53,7 @@ Examples:
     help="Name the axes whose size may change, with a range: image=batch:1..64,_,_,_.",
 )
 @source_options
+@data_options
 @click.option(
     "--strategy",
     type=click.Choice(members(ExportStrategy)),
@@ -86,6 +94,8 @@ def command(
     task: Task | None,
     pretrained: bool,
     weights: Path | None,
+    eval_data: str | None,
+    calib_data: str | None,
     strategy: ExportStrategy | None,
     with_preprocessing: bool,
     opset: int | None,
@@ -115,15 +125,19 @@ def command(
             "task": task,
             "pretrained": pretrained or None,
             "weights": None if weights is None else str(weights),
+            "eval_data": eval_data,
+            "calib_data": calib_data,
             "strategy": strategy,
             "with_preprocessing": with_preprocessing or None,
         }
     )
     with out.progress(f"exporting {target}"):
         if target.lower().endswith(".onnx"):
-            limit = given({"wall_s": options.pop("time_limit_s", None)})
+            taken = ("eval_data", "calib_data")
+            adopted = given({name: options.pop(name, None) for name in taken})
+            adopted |= given({"wall_s": options.pop("time_limit_s", None)})
             _refuse_options([*options, *_typed(param=params, dynamic=dynamic)])
-            path, package = _adopt(target, output, overwrite, limit)
+            path, package = _adopt(target, output, overwrite, adopted)
         else:
             path, package = _export(target, output, params, dynamic, overwrite, options)
     if as_json:
@@ -148,17 +162,18 @@ def _refuse_options(typed: list[str]) -> None:
         raise BadValue(
             what="an export of an .onnx file",
             asked=f"done with {names}",
-            expected="only -o, --overwrite and --time-limit: the file is packed as it is",
+            expected="only -o, --overwrite, --time-limit, --eval-data and --calib-data: the file "
+            "is packed as it is",
         )
 
 
 def _adopt(
-    target: str, output: Path | None, overwrite: bool, limit: dict[str, Any]
+    target: str, output: Path | None, overwrite: bool, options: dict[str, Any]
 ) -> tuple[str, Package]:
     from edgekit.measure.adopt import adopt
 
     path = output or Path(f"{Path(target).stem}.edgekit")
-    return str(path), adopt(Path(target), path, overwrite=overwrite, **limit)
+    return str(path), adopt(Path(target), path, overwrite=overwrite, **options)
 
 
 def _export(

@@ -11,11 +11,12 @@ from pathlib import Path
 import edgekit
 
 _QUOTED = re.compile(r'File "([^"]+)", line (\d+)')
+_OURS = Path(edgekit.__file__).parent
 _OTHERS = tuple(
     {
         *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-        str(Path(edgekit.__file__).parent),
-        str(Path(__file__).parent),
+        str(_OURS),
+        str(_OURS.parent / "exporters"),
     }
 )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporters.blame import first_cause, users_line
+from edgekit.blame import first_cause, users_line
 
 
 def caught(run: Callable[[], Any]) -> BaseException:
