@@ -46,7 +46,8 @@ def of_cosines(*cosines: float) -> Quality:
 )
 def test_a_drop_is_said_in_percentage_points(text: str, limit: float) -> None:
     budget = parse_drop(text)
-    assert (budget.metric, budget.limit) == ("drop", pytest.approx(limit))
+    assert budget.metric == "drop"
+    assert budget.limit == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,8 @@ def test_a_drop_in_other_words_is_refused_with_what_to_type(text: str, typed: st
 )
 def test_an_agreement_is_a_share(text: str, limit: float) -> None:
     budget = parse_agreement(text)
-    assert (budget.metric, budget.limit) == ("agreement", pytest.approx(limit))
+    assert budget.metric == "agreement"
+    assert budget.limit == pytest.approx(limit)
 
 
 @pytest.mark.parametrize(

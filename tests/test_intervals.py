@@ -131,9 +131,9 @@ def test_so_many_samples_decide_on_a_share(n: int, limit: float, data: st.DataOb
 
 
 @settings(max_examples=12, deadline=None)
-@given(n=st.integers(50, 2000), data=st.data())
+@given(n=st.integers(50, 800), data=st.data())
 def test_so_many_samples_decide_on_a_drop(n: int, data: st.DataObject) -> None:
-    harmful, helpful = data.draw(st.integers(0, n // 10)), data.draw(st.integers(0, n // 10))
+    harmful, helpful = data.draw(st.integers(0, n // 25)), data.draw(st.integers(0, n // 25))
     needed = samples_for_drop(Changes(n, harmful, helpful), limit=0.005)
     if needed is None:
         assert abs((harmful - helpful) / n - 0.005) < 1e-4

@@ -137,10 +137,20 @@ def adopted_cases(
     return found
 
 
-def given_notes(evaluation: Dataset) -> list[str]:
-    """Say of a bench whose data it was measured on, where they aren't the package's own."""
-    judged = "with labels" if labelled(evaluation) else "without labels"
-    return [f"measured on {evaluation.cases:,} {evaluation.name} ({judged}), not the package's own"]
+def data_notes(evaluation: Dataset | None, *, given: bool) -> list[str]:
+    """Say of a bench what its reader must know about the cases that quality was measured on.
+
+    Args:
+        evaluation: the cases; None where there are none.
+        given: whether a user named them, in place of the package's own.
+    """
+    notes: list[str] = []
+    if evaluation is not None and given:
+        without = "" if labelled(evaluation) else ", which have no labels"
+        notes.append(f"quality is measured on the given {evaluation.name}{without}")
+    if evaluation is not None and evaluation.synthetic:
+        notes.append("quality is measured on made-up values: real ones may be answered otherwise")
+    return notes
 
 
 def _answered(stored: Worker, evaluation: Dataset) -> Iterator[Case]:

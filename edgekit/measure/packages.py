@@ -12,7 +12,7 @@ from edgekit.data import metric_for, package_data
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.copies import count_copies, with_copies
 from edgekit.measure.feeds import timing_feed
-from edgekit.measure.given import given_notes
+from edgekit.measure.given import data_notes
 from edgekit.measure.keeping import file_hashes, keep
 from edgekit.measure.plan import Candidate, Plan
 from edgekit.measure.results import Bench, BenchReport, LeftOut, report
@@ -90,11 +90,12 @@ def bench_packages(
     if disturbed:
         log.warning("%s", disturbed)
     metric: Metric = package.metric if package else "closeness"
-    given = [] if evaluation is None else given_notes(evaluation)
+    given = evaluation is not None
     if evaluation is not None:
         metric = metric_for(evaluation, first.signature, metric=metric)
     elif package is not None and first.graph is not None:
         evaluation = package_data(first.path, package, first.graph, split="test")
+    about_data = data_notes(evaluation, given=given)
     running, unfit = candidates(subjects, how)
     copied = count_copies(running, feed, how.provider, wall_s=plan.wall_s)
     timings = time_candidates(
@@ -122,7 +123,7 @@ def bench_packages(
             measurements=with_copies(timings.measurements, copied),
             originals=[original.label for original in originals],
             left_out=[*left_out, *unfit, *timings.left_out],
-            notes=[*filter(None, [why, *notes, *given, disturbed]), *_notes(subjects, plan)],
+            notes=[*filter(None, [why, *notes, *about_data, disturbed]), *_notes(subjects, plan)],
             files={
                 name: sha256
                 for subject in subjects

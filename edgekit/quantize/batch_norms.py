@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from edgekit.quantize.elements import FLOAT, captured, names_in
+from edgekit.quantize.elements import FLOAT, captured, label, names_in
 
 _EPSILON = 1e-5  # ONNX's default
 
@@ -63,6 +63,7 @@ def fold_batch_norms(model: Any) -> int:
             folded = np.ascontiguousarray(array, np.float32)
             graph.initializer.append(numpy_helper.from_array(folded, name))
             conv.input.append(name)
+        conv.name = label(conv)  # without a name it is known by what it makes
         conv.output[0] = node.output[0]
         gone.append(index)
     for index in reversed(gone):

@@ -105,7 +105,7 @@ def mean_shifts(
     if not folds:
         return {}
     with Watch(model, scratch=scratch, wall_s=wall_s, progress=progress) as watch:
-        kept = watch.run(probe, feeds, folds)
+        kept = watch.run(probe, feeds, folds=folds)
     found = {}
     for value, (whole, size) in asked.items():
         count = channels[value][1]
@@ -146,7 +146,7 @@ def correct(model: Any, shifts: Mapping[str, Array]) -> tuple[str, ...]:
             if beta == 0:
                 _correct_behind(graph, constants, node, shift=shift)
             else:
-                constants.put(node, 2, (0.0 if bias is None else bias) - shift / beta)
+                constants.put(node, 2, array=(0.0 if bias is None else bias) - shift / beta)
     return tuple(done)
 
 
@@ -260,7 +260,7 @@ def _correct_behind(graph: Any, constants: Constants, node: Any, *, shift: Array
         place = 1 if reader.input[0] == value else 0
         bias = constants.array(reader, place)
         if bias is not None and bias.ndim and bias.size == bias.shape[-1] == len(shift):
-            constants.put(reader, place, bias - shift)
+            constants.put(reader, place, array=bias - shift)
             return
     # The node keeps the name by which it is known.
     node.name = label(node)

@@ -39,7 +39,7 @@ def multiply_in_blocks(
     answer = rewriting.add(
         "MatMulNBits",
         inputs,
-        None if product.added else [node.output[0]],
+        outputs=None if product.added else [node.output[0]],
         domain=CONTRIB,
         attributes={
             "K": depth,

@@ -179,7 +179,7 @@ def _met(
         if answers[3]:
             folds[answers[3]] = Fold("sum")
         asked[name] = answers
-    kept = watch.run(probe, feeds, folds)
+    kept = watch.run(probe, feeds, folds=folds)
     return {
         name: (
             float(kept[answers[0]]),
@@ -216,7 +216,7 @@ def _histograms(
             low, high, _ = extremes[name]
             numbers = probe.answer(probe.flat(name), f"numbers of {name}")
             answers[numbers] = Fold("histogram", low, high, BINS)
-        kept = watch.run(probe, feeds, answers, more=len(portions) - passed - 1)
+        kept = watch.run(probe, feeds, folds=answers, more=len(portions) - passed - 1)
         yield {
             name: Histogram(fold.low, fold.high, kept[answer])
             for name, (answer, fold) in zip(portion, answers.items(), strict=True)

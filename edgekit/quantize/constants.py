@@ -33,7 +33,7 @@ class Constants:
             return None
         return numpy_helper.to_array(tensor)
 
-    def put(self, node: Any, place: int, array: Array) -> None:
+    def put(self, node: Any, place: int, *, array: Array) -> None:
         """Let a node read another constant at a place; others that read the old one keep it."""
         name = node.input[place] if place < len(node.input) else ""
         if name in self._tensors and self._uses[name] == 1:

@@ -102,7 +102,7 @@ class Division:
             scale.ndim == 1 and array.ndim and array.shape[-1] not in (1, len(scale))
         ):
             return None
-        return [lambda: self._constants.put(node, place, array / scale)]
+        return [lambda: self._constants.put(node, place, array=array / scale)]
 
     @staticmethod
     def _both(edits: list[Edits | None]) -> Edits | None:

@@ -28,6 +28,7 @@ from edgekit.quantize.calibration import PERCENTILE, observe
 from edgekit.quantize.elements import label, read_typed
 from edgekit.quantize.exponents import exponent_of, weights_behind
 from edgekit.quantize.folding_weights import fold_weights
+from edgekit.quantize.islands import wiring_of
 from edgekit.quantize.multiplying import MULTIPLYING
 from edgekit.quantize.placing import Placed, Spans, place, values_to_measure
 from edgekit.quantize.raising import raised
@@ -173,13 +174,13 @@ def _corrected(model: Any, work: Work, spans: Spans) -> bool:
     twin = onnx.ModelProto()
     twin.CopyFrom(model)
     placed = place(twin, spans, rules=work.rules)
-    makers = {
-        name for node in twin.graph.node if node.op_type in MULTIPLYING for name in node.output
-    }
+    multiplying = [node for node in twin.graph.node if node.op_type in MULTIPLYING]
+    # Of what comes out of the model the twin has the name for the rounded value.
+    makers = {name for node in multiplying for name in node.output}
     values = [
         value
         for node, value in correctable(model).items()
-        if node in placed.nodes and value in makers
+        if node in placed.nodes and value in makers & _with_biases(model)
     ]
     if not values:
         return False
@@ -194,6 +195,19 @@ def _corrected(model: Any, work: Work, spans: Spans) -> bool:
             progress=work.progress,
         )
     return bool(correct(model, shifts))
+
+
+def _with_biases(model: Any) -> set[str]:
+    """Name what is made by a node that has a bias or may get one without another node behind it."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    wiring = wiring_of(model.graph)
+    found = set()
+    for node in model.graph.node:
+        behind = [model.graph.node[index] for index, _ in wiring.users.get(node.output[0], ())]
+        added = len(behind) == 1 and behind[0].op_type == "Add"
+        if node.op_type != "MatMul" or (added and stored.intersection(behind[0].input)):
+            found.add(node.output[0])
+    return found
 
 
 @contextlib.contextmanager

@@ -58,7 +58,11 @@ def replace_lstm(rewriting: Rewriting, node: Any, *, rules: QuantRules) -> None:
             rewriting.constant(f"{name}_zero", np.zeros(scales.shape, np.int8)),
         ]
     rewriting.add(
-        "DynamicQuantizeLSTM", inputs, list(node.output), domain=CONTRIB, attributes=_options(node)
+        "DynamicQuantizeLSTM",
+        inputs,
+        outputs=list(node.output),
+        domain=CONTRIB,
+        attributes=_options(node),
     )
 
 

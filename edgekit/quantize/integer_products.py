@@ -69,7 +69,7 @@ def multiply_in_integers(
         answer = rewriting.add("Mul", [number, both])[0]
         add_up(rewriting, product, answer)
     else:
-        rewriting.add("Mul", [number, both], [node.output[0]])
+        rewriting.add("Mul", [number, both], outputs=[node.output[0]])
 
 
 def multiply_around_outliers(rewriting: Rewriting, product: Product) -> None:

@@ -262,8 +262,8 @@ def _warnings(added: Added, data: Given) -> tuple[str, ...]:
             f"{ours.dataset}"
         )
     found += [
-        f"{name} has cosine {distance.cosine:.4f} to the float variant's in the worst case, less "
-        f"than {ENOUGH_COSINE}"
+        f"{name} has cosine {distance.cosine:.4f} to the float variant's in the worst case; a "
+        f"budget finds the nodes to leave in float: --min-cosine {ENOUGH_COSINE}"
         for name, distance in added.closeness.items()
         if distance.cosine < ENOUGH_COSINE
     ]

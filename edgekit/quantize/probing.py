@@ -9,7 +9,7 @@ values, and nodes that lead to none of them are left out:
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,13 @@ class Probe:
     def reduced(self, operator: str, value: str, *axes: int) -> str:
         """Reduce a value over axes, which go."""
         if self._opset >= _AXES_ARE_INPUTS[operator]:
-            return self.node(operator, value, self.constant(np.array(axes, np.int64)), keepdims=0)
-        return self.node(operator, value, axes=list(axes), keepdims=0)
+            inputs = [value, self.constant(np.array(axes, np.int64))]
+            return self._append(operator, inputs, keepdims=0)
+        return self._append(operator, [value], axes=list(axes), keepdims=0)
 
-    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node and name its only output."""
-        output = self.fresh(f"{inputs[0]}_{operator}")
-        self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
-        return output
+    def node(self, operator: str, *inputs: str) -> str:
+        """Add a node without attributes and name its only output."""
+        return self._append(operator, inputs)
 
     def constant(self, array: Array) -> str:
         """Add a constant; the same one twice is one."""
@@ -122,6 +121,11 @@ class Probe:
             shutil.copyfile(file, copy)
             written.append(copy)
         return written
+
+    def _append(self, operator: str, inputs: Sequence[str], **attributes: Any) -> str:
+        output = self.fresh(f"{inputs[0]}_{operator}")
+        self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
 
     def _once(self, operator: str, *inputs: str) -> str:
         key = (operator, *inputs)

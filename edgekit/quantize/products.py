@@ -84,7 +84,7 @@ def add_up(rewriting: Rewriting, product: Product, answer: str) -> None:
         else:
             beta = rewriting.constant(f"{term}_factor", np.asarray(factor))
             term = rewriting.add("Mul", [term, beta])[0]
-    rewriting.add("Add", [answer, term], [product.node.output[0]])
+    rewriting.add("Add", [answer, term], outputs=[product.node.output[0]])
 
 
 def _large(product: Product) -> Product | str:

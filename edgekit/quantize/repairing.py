@@ -11,6 +11,7 @@ import msgspec
 
 from edgekit.budgets import Budget, Verdict, judge_all
 from edgekit.errors import BadValue, GateFailed
+from edgekit.measure.judging import judged_by
 from edgekit.measure.results import Quality
 from edgekit.package.cases import open_cases
 from edgekit.package.reading import graph_of
@@ -98,7 +99,7 @@ def repaired(
         work.model,
         evaluation,
         scratch=work.scratch,
-        metric=package.metric,
+        metric=judged_by(evaluation, graph.signature, metric=package.metric, budgets=budgets),
         output=graph.signature.outputs[0].name,
         random=random_outputs(graph.signature),
         wall_s=work.wall_s,
@@ -145,8 +146,8 @@ def _notes(found: Repaired) -> tuple[str, ...]:
     if not found.keep_float:
         return ()
     left = len(found.keep_float)
-    nodes = "node stays" if left == 1 else "nodes stay"
     return (
-        f"{left} of {found.nodes} {nodes} in float32 for the budget's sake, found in "
-        f"{found.evaluations} looks at the whole model; all looks were at the same cases",
+        f"{left} of {found.nodes} nodes {'stays' if left == 1 else 'stay'} in float32 for the "
+        f"budget's sake, found in {found.evaluations} looks at the whole model, all at the same "
+        "cases",
     )

@@ -60,7 +60,7 @@ def take_int8_rows(rewriting: Rewriting, node: Any, *, bits: int) -> Array:
     rows = rewriting.add("Gather", [stored, ids])[0]
     scale = rewriting.add("Gather", [row_scales, ids])[0]
     numbers = rewriting.add("Cast", [rows], attributes={"to": 1})[0]
-    rewriting.add("Mul", [numbers, scale], [node.output[0]])
+    rewriting.add("Mul", [numbers, scale], outputs=[node.output[0]])
     return table
 
 
@@ -102,7 +102,7 @@ def take_block_rows(rewriting: Rewriting, node: Any, *, bits: int, block_size: i
     taken = rewriting.add(
         "GatherBlockQuantized",
         inputs,
-        None if in_blocks else [node.output[0]],
+        outputs=None if in_blocks else [node.output[0]],
         domain=CONTRIB,
         attributes={
             "bits": bits,
@@ -114,5 +114,7 @@ def take_block_rows(rewriting: Rewriting, node: Any, *, bits: int, block_size: i
     if in_blocks and known is not None:
         shape = np.array([*[0] * len(known), width], np.int64)
         rewriting.add(
-            "Reshape", [taken, rewriting.constant(f"{name}_rows", shape)], [node.output[0]]
+            "Reshape",
+            [taken, rewriting.constant(f"{name}_rows", shape)],
+            outputs=[node.output[0]],
         )

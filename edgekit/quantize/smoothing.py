@@ -92,7 +92,7 @@ def channel_maxima(
     if not folds:
         return {}
     with Watch(model, scratch=scratch, wall_s=wall_s, progress=progress) as watch:
-        kept = watch.run(probe, feeds, folds)
+        kept = watch.run(probe, feeds, folds=folds)
     return {
         value: np.where((found := kept[answer]) < HUGE, found, 0).clip(min=0).astype(np.float32)
         for value, answer in zip(dict.fromkeys(values), folds, strict=True)
@@ -167,7 +167,7 @@ def smooth(model: Any, maxima: Mapping[str, Array], *, alpha: float = ALPHA) -> 
             _insert(graph, constants, value, scale=scale, nodes=nodes)
         for node, weight in zip(nodes, rows, strict=True):
             scaled = weight * scale[:, None]
-            constants.put(node, 1, scaled.T if _turned(node) else scaled)
+            constants.put(node, 1, array=scaled.T if _turned(node) else scaled)
         touched.update(label(node) for node in nodes)
     return tuple(name for name in map(label, graph.node) if name in touched)
 

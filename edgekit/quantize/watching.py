@@ -41,8 +41,8 @@ class Watch:
         self,
         probe: Probe,
         feeds: Callable[[], Iterable[Feed]],
-        folds: Mapping[str, Fold],
         *,
+        folds: Mapping[str, Fold],
         more: int = 0,
     ) -> dict[str, Array]:
         """Run a probe over all feeds and return what was kept of each of its answers.

@@ -8,9 +8,8 @@ from rich.console import Console
 
 from edgekit import machine
 from edgekit.measure.results import MB, Bench, BenchReport, Row
-from edgekit.metrics import Estimate
 from edgekit.report.figures import MISSING, count, digits, error, share, size, times
-from edgekit.report.kept import points
+from edgekit.report.kept import drop
 from edgekit.report.placement import sentence
 from edgekit.report.tables import Column, print_table, shown
 
@@ -130,16 +129,12 @@ def _against_labels(rows: Sequence[Row], baseline: str) -> list[tuple[str, list[
     dropped = any(row.drop is not None for row in rows)
     return [
         *([("accuracy [95 %]", [share(row.accuracy) for row in rows])] if labelled else []),
-        *([("drop (at most)", [_drop(row.drop) for row in rows])] if dropped else []),
+        *([("drop (at most)", [drop(row.drop) for row in rows])] if dropped else []),
         (
             "agreement [95 %]",
             [MISSING if row.label == baseline else share(row.agreement) for row in rows],
         ),
     ]
-
-
-def _drop(drop: Estimate | None) -> str:
-    return MISSING if drop is None else f"{points(drop.value)} ({points(drop.high)})"
 
 
 def _against_numbers(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from edgekit.metrics import Estimate
 from edgekit.package.values import Kept
+from edgekit.report.figures import MISSING
 
 
 def kept_in_words(kept: Kept) -> str:
@@ -31,3 +33,8 @@ def points(share: float) -> str:
     """Write a difference of shares in percentage points: 0.13 pp."""
     written = f"{100 * share:.2f}"
     return f"{'0.00' if written == '-0.00' else written} pp"
+
+
+def drop(estimate: Estimate | None) -> str:
+    """Write a drop in accuracy with the bound that holds with 95 %: 0.13 pp (0.47 pp)."""
+    return MISSING if estimate is None else f"{points(estimate.value)} ({points(estimate.high)})"

@@ -7,11 +7,10 @@ from rich.console import Console
 from edgekit.measure.results import Quality
 from edgekit.metrics import Closeness
 from edgekit.quantize.making import Quantized
+from edgekit.report.compare import print_verdicts
 from edgekit.report.figures import MISSING, count, error, share, size
+from edgekit.report.kept import drop
 from edgekit.report.tables import Column, print_table, shown
-
-COLOURS = {"passed": "green", "failed": "red", "undecided": "yellow"}
-"""How a ruling is shown."""
 
 _LISTED = 12
 """How many of the nodes that stayed in float32 are told one by one."""
@@ -28,8 +27,7 @@ def quantized(console: Console, path: str, done: Quantized) -> None:
     if done.quality is not None and done.parent_quality is not None:
         _print_quality(console, done, done.quality, done.parent_quality)
     _print_closeness(console, done)
-    for verdict in done.verdicts:
-        console.print(f"[{COLOURS[verdict.ruling]}]{verdict.ruling}[/]: {shown(verdict.sentence)}")
+    print_verdicts(console, done.verdicts)
     console.print(
         f"In {shown(variant.precision)}: {count(done.nodes, 'node')}. In float32, of those that "
         f"could be: {len(done.kept)}." + _looked_at(done)
@@ -70,7 +68,7 @@ def _print_quality(console: Console, done: Quantized, ours: Quality, parents: Qu
     if ours.accuracy is not None or ours.agreement is not None:
         columns += [
             Column("accuracy [95 %]", [share(quality.accuracy) for quality in both]),
-            Column("drop (≤, 95 %)", [drop(quality.drop) for quality in both]),
+            Column("drop (at most)", [drop(quality.drop) for quality in both]),
             Column("agreement [95 %]", [share(quality.agreement) for quality in both]),
         ]
     columns += [

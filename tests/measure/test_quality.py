@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit import machine
+from edgekit import intervals, machine
 from edgekit.errors import InputError
+from edgekit.intervals import Changes
 from edgekit.measure.quality import closeness_of, furthest, measure_quality
 from edgekit.metrics import Closeness, wilson
 from edgekit.tensors import Case, Dataset
@@ -148,3 +149,68 @@ def test_classes_are_not_read_from_a_random_output() -> None:
     quality = measure_quality([scores(0)], dataset(cases), metric="top1", output="y", random={"y"})
     assert (quality.accuracy, quality.agreement, quality.closeness) == (None, None, None)
     assert quality.cases == 1
+
+
+def test_changes_count_what_became_wrong_and_what_became_right() -> None:
+    # The original is right, right, wrong, wrong, right; the last case has no label.
+    cases = [case(0), case(1), case(2), case(2), case(0), case(None)]
+    original = [scores(0), scores(1), scores(0), scores(1), scores(0), scores(1)]
+    answers = [scores(0), scores(2), scores(2), scores(0), scores(1), scores(2)]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y", original=original)
+    assert quality.changes == Changes(cases=5, harmful=2, helpful=1)
+    assert quality.drop == intervals.drop(Changes(5, 2, 1))
+    assert quality.kept_agreement == intervals.share(1, 6)
+    assert quality.accuracy == wilson(2, 5)
+
+
+def test_a_class_that_is_unknown_is_never_right() -> None:
+    answer = {"y": np.array([[np.nan, 1.0, 0.0]], np.float32)}
+    quality = measure_quality(
+        [answer], dataset([case(1)]), metric="top1", output="y", original=[scores(1)]
+    )
+    assert quality.changes == Changes(1, 1, 0)
+    assert quality.kept_agreement == intervals.share(0, 1)
+
+
+def test_nothing_is_paired_where_no_answer_of_the_original_is_known() -> None:
+    quality = measure_quality([scores(0)], dataset([case(0)]), metric="top1", output="y")
+    assert (quality.drop, quality.changes, quality.kept_agreement, quality.cosine) == (None,) * 4
+
+
+def test_agreement_is_counted_without_labels_and_labels_are_then_left_alone() -> None:
+    cases = [case(0), case(1)]
+    original = [scores(0), scores(2)]
+    quality = measure_quality(
+        [scores(0)] * 2, dataset(cases), metric="agreement", output="y", original=original
+    )
+    assert quality.agreement == wilson(1, 2)
+    assert quality.kept_agreement == intervals.share(1, 2)
+    assert (quality.accuracy, quality.drop) == (None, None)
+
+
+def test_positions_of_a_sequence_do_not_count_as_cases_of_their_own() -> None:
+    cases = [case(None)] * 3
+    original = [scores(0, 1, 2, 0)] * 3
+    answers = [scores(0, 1, 2, 0), scores(0, 1, 2, 1), scores(0, 1, 2, 0)]
+    quality = measure_quality(answers, dataset(cases), metric="top1", output="y", original=original)
+    assert quality.agreement == wilson(11, 12)
+    assert quality.agreements == intervals.spread([1.0, 0.75, 1.0])
+    assert quality.kept_agreement == intervals.mean(intervals.spread([1.0, 0.75, 1.0]), least=0.0)
+    assert quality.kept_agreement is not None
+    assert quality.kept_agreement.low < intervals.share(11, 12).low
+
+
+def test_the_cosine_is_a_mean_over_the_cases_of_the_lowest_output() -> None:
+    x = np.array([[1.0, 0.0]], np.float32)
+    turned = np.array([[1.0, 1.0]], np.float32)
+    original = [{"y": x, "z": x}] * 2
+    answers = [{"y": x, "z": x}, {"y": x, "z": turned}]
+    quality = measure_quality(
+        answers, dataset([case(None)] * 2), metric="closeness", output="y", original=original
+    )
+    assert quality.cosines is not None
+    assert quality.cosines.lowest == pytest.approx(0.5**0.5)
+    assert quality.cosine is not None
+    assert quality.cosine.value == pytest.approx((1 + 0.5**0.5) / 2)
+    assert quality.closeness is not None
+    assert quality.closeness.cosine == pytest.approx(0.5**0.5)

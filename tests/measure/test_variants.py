@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 import edgekit
+from edgekit import machine
+from edgekit.budgets import Budget
 from edgekit.errors import (
     BadValue,
+    GateFailed,
     HashMismatch,
     ModelFileError,
     StorageError,
@@ -26,6 +29,7 @@ from edgekit.metrics import Closeness
 from edgekit.package import commit, reading
 from edgekit.package.cases import encode, open_cases
 from edgekit.package.values import Recipe
+from edgekit.tensors import Case, Dataset
 
 onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
 
@@ -483,3 +487,116 @@ def test_what_was_not_recorded_is_held_against_the_parent(
     assert done.quality is not None
     assert done.quality.agreement is not None
     assert done.quality.agreement.value == 1
+
+
+TURNED = "h = MatMul(x, W) s = Add(h, b) r = Relu(s) y = Neg(r)"
+
+
+def test_what_a_variant_kept_is_stored_with_the_processor_it_was_measured_on(
+    tiny_package: Path, made: Callable[..., Path], add: Add
+) -> None:
+    done = add(made())
+    kept = reading.variant_named(reading.read(tiny_package), "fp16").kept
+    assert kept == done.variant.kept
+    assert kept is not None
+    here = machine.describe()
+    assert (kept.arch, kept.isa, kept.provider) == (here.arch, here.isa, "cpu")
+    assert kept.accuracy_key == machine.accuracy_key(here)
+    evaluation = done.package.graphs[0].evaluation
+    assert evaluation is not None
+    assert (kept.dataset, kept.cases) == ("cases", 20)
+    assert kept.content_sha256 == evaluation.content_sha256
+    assert (kept.accuracy, kept.drop, kept.agreement) == (1.0, 0.0, 1.0)
+    assert kept.cosine == pytest.approx(1)
+    # 0.05^(1/20): no more can be known of twenty.
+    assert kept.drop_high == pytest.approx(1 - 0.05 ** (1 / 20), rel=1e-3)
+    assert kept.agreement_low == pytest.approx(0.05 ** (1 / 20))
+    assert (kept.synthetic, kept.stand_in) == (False, False)
+
+
+def test_a_variant_past_its_budget_is_not_added(
+    tiny_package: Path, made: Callable[..., Path], add: Add
+) -> None:
+    def files() -> dict[str, bytes]:
+        return {f.name: f.read_bytes() for f in tiny_package.iterdir() if f.suffix != ".lock"}
+
+    before = files()
+    with pytest.raises(GateFailed, match=r"a drop of at most 1 pp is broken: .* was not added to"):
+        add(made(TURNED), budgets=[Budget("drop", 0.01)])
+    with pytest.raises(GateFailed, match=r"a cosine of at least 0\.9 is broken") as refused:
+        add(made(TURNED), budgets=[Budget("drop", 1.0), Budget("cosine", 0.9)])
+    assert "a drop" not in str(refused.value)
+    assert files() == before
+
+
+def test_an_undecided_budget_refuses_unless_it_is_accepted(
+    tiny_package: Path, made: Callable[..., Path], add: Add
+) -> None:
+    budget = Budget("drop", 0.005)
+    with pytest.raises(GateFailed, match="about 598 samples like these would decide it"):
+        add(made(), budgets=[budget])
+    assert names(tiny_package) == ["fp32"]
+    done = add(made(), budgets=[budget, Budget("drop", 0.2)], undecided="accept")
+    assert [verdict.ruling for verdict in done.verdicts] == ["undecided", "passed"]
+    assert names(tiny_package) == ["fp32", "fp16"]
+
+
+def test_a_budget_that_cannot_be_had_is_refused_before_anything_is_run(
+    tiny_package: Path, made: Callable[..., Path], add: Add
+) -> None:
+    package = reading.read(tiny_package)
+    graph = msgspec.structs.replace(package.graphs[0], evaluation=None)
+    commit.commit(tiny_package, msgspec.structs.replace(package, graphs=(graph,)), {})
+    steps: list[tuple[int, int]] = []
+    with pytest.raises(BadValue, match=r"--min-agreement 99% or --min-cosine 0\.999"):
+        add(made(), budgets=[Budget("drop", 0.1)], progress=lambda *step: steps.append(step))
+    assert steps == []
+
+
+def test_without_held_out_cases_the_reference_cases_are_judged(
+    tiny_package: Path, made: Callable[..., Path], add: Add
+) -> None:
+    package = reading.read(tiny_package)
+    graph = msgspec.structs.replace(package.graphs[0], evaluation=None)
+    commit.commit(tiny_package, msgspec.structs.replace(package, graphs=(graph,)), {})
+    done = add(made(), budgets=[Budget("cosine", 0.9)])
+    assert (done.quality, done.judged.cases) == (None, 4)
+    assert done.variant.kept is not None
+    assert done.variant.kept.cases == 4
+    assert done.variant.kept.cosine == pytest.approx(1)
+
+
+def test_given_cases_take_the_place_of_the_packages_own(
+    made: Callable[..., Path], add: Add
+) -> None:
+    feeds = [np.full((1, 4), value, np.float32) for value in (1.0, -1.0, 2.0)]
+    given = Dataset(
+        "mine", "test", "f" * 64, 3, lambda: iter([Case({"x": x}) for x in feeds]), synthetic=True
+    )
+    done = add(made(), evaluation=given, budgets=[Budget("agreement", 0.3)])
+    assert done.cases == 4 + 3
+    assert (done.judged.dataset, done.judged.synthetic) == ("mine", True)
+    kept = done.variant.kept
+    assert kept is not None
+    assert (kept.dataset, kept.cases, kept.content_sha256) == ("mine", 3, "f" * 64)
+    assert kept.synthetic
+    # Nobody labelled them, and what the original says of them isn't recorded: the parent does.
+    assert (kept.accuracy, kept.agreement) == (None, 1.0)
+
+
+def test_figures_of_a_stand_in_say_so_and_bf16_runs_as_its_stand_in_alone(
+    tmp_path: Path, made: Callable[..., Path], add: Add
+) -> None:
+    stand_in = tmp_path / "stand-in.onnx"
+    stand_in.write_bytes(made().read_bytes())
+    # No CPU has kernels for this.
+    model = made(
+        "a = Cast <to=16> (x) w = Cast <to=16> (W) m = MatMul(a, w) h = Cast <to=1> (m)"
+        " s = Add(h, b) y = Relu(s)"
+    )
+    done = add(model, precision="bf16", stand_in=stand_in)
+    assert done.variant.kept is not None
+    assert done.variant.kept.stand_in
+    assert any("was not run here itself" in note for note in done.notes)
+    with pytest.raises(ModelFileError):
+        add(model, name="again", precision="bf16")

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("onnx", reason="graphs are built with onnx")
 
-from edgekit.errors import ModelFileError  # noqa: E402
-from edgekit.metrics import SQNR_FLOOR_DB, UNBOUNDED  # noqa: E402
-from edgekit.quantize.evaluation import Evaluation, in_db, powers, ratio  # noqa: E402
-from edgekit.tensors import Case, Dataset  # noqa: E402
+from edgekit.errors import ModelFileError
+from edgekit.metrics import SQNR_FLOOR_DB, UNBOUNDED
+from edgekit.quantize.evaluation import Evaluation, in_db, powers, ratio
+from edgekit.tensors import Case, Dataset
 
 FEEDS = [np.linspace(-1, 1 + index, 12, dtype=np.float32).reshape(3, 4) for index in range(5)]
 TWICE = "(float[n,4] x) => (float[n,4] y) { y = Add(x, x) }"
@@ -41,10 +41,15 @@ class Cases:
 def test_noise_is_that_of_the_answers(save: Any, tmp_path: Path) -> None:
     cases = Cases()
     parent = save(TWICE)
-    factor = save("(float[n,4] x) => (float[n,4] y) { c = Constant<value_float=2.02>() y = Mul(x, c) }", name="m")
+    factor = save(
+        "(float[n,4] x) => (float[n,4] y) { c = Constant<value_float=2.02>() y = Mul(x, c) }",
+        name="m",
+    )
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with Evaluation(parent, cases.dataset(), scratch=scratch, metric="closeness", output="y") as beside:
+    with Evaluation(
+        parent, cases.dataset(), scratch=scratch, metric="closeness", output="y"
+    ) as beside:
         noise = beside.noise(factor)
         same = beside.noise(parent)
         again = beside.noise(factor)
@@ -77,7 +82,8 @@ def test_the_mean_over_outputs_counts_and_random_ones_and_integers_do_not(
     tail = "r = RandomNormalLike(x) i = ArgMax<axis=1,keepdims=0>({}) }}"
     parent = save(head + "{ y = Add(x, x) z = Abs(x) " + tail.format("x"))
     model = save(
-        head + "{ c = Constant<value_float=2.2>() y = Mul(x, c) z = Abs(x) m = Neg(x) "
+        head
+        + "{ c = Constant<value_float=2.2>() y = Mul(x, c) z = Abs(x) m = Neg(x) "
         + tail.format("m"),
         name="m",
     )
@@ -90,7 +96,9 @@ def test_the_mean_over_outputs_counts_and_random_ones_and_integers_do_not(
 def test_answers_that_are_lost_are_the_worst_noise(save: Any, tmp_path: Path) -> None:
     parent = save(TWICE)
     model = save("(float[n,4] x) => (float[n,4] y) { y = Log(x) }", name="m")
-    with Evaluation(parent, Cases().dataset(), scratch=tmp_path, metric="closeness", output="y") as b:
+    with Evaluation(
+        parent, Cases().dataset(), scratch=tmp_path, metric="closeness", output="y"
+    ) as b:
         noise = b.noise(model)
     assert (noise.nsr, noise.sqnr_db, noise.cosine) == (UNBOUNDED, SQNR_FLOOR_DB, 0.0)
 
@@ -99,7 +107,9 @@ def test_a_model_that_is_refused_leaves_the_next_one_a_process(save: Any, tmp_pa
     parent = save(TWICE)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
-    with Evaluation(parent, Cases().dataset(), scratch=tmp_path, metric="closeness", output="y") as b:
+    with Evaluation(
+        parent, Cases().dataset(), scratch=tmp_path, metric="closeness", output="y"
+    ) as b:
         with pytest.raises(ModelFileError):
             b.noise(broken)
         assert b.noise(parent).nsr == 0.0

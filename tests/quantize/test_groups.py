@@ -28,7 +28,9 @@ def chain(weights: Sequence[str], names: Sequence[str] | None = None) -> Any:
         for name in dict.fromkeys(filter(None, weights))
     ]
     info = onnx.helper.make_tensor_value_info
-    graph = onnx.helper.make_graph(nodes, "g", [info("x", 1, [2, 2])], [info(value, 1, [2, 2])], tensors)
+    graph = onnx.helper.make_graph(
+        nodes, "g", [info("x", 1, [2, 2])], [info(value, 1, [2, 2])], tensors
+    )
     return onnx.helper.make_model(graph)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgekit.errors import BadValue, ModelFileError, UnknownName
 from edgekit.package.values import QuantRules, Target
 from edgekit.quantize import scheme
-from edgekit.quantize.scheme import Made, Work
+from edgekit.quantize.scheme import Made, Settings, Work
 
 onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
 
@@ -36,6 +36,7 @@ def made(
     keep: tuple[str, ...] = (),
     rules: QuantRules | None = None,
     feeds: tuple[dict[str, Any], ...] = (),
+    smooth: float | None = None,
 ) -> tuple[Path, Made]:
     rules = rules or QuantRules()
     work = Work(
@@ -45,6 +46,7 @@ def made(
         cases=len(feeds),
         target=PORTABLE if rules.weight_bits == 7 else WITH_VNNI,
         rules=rules,
+        settings=Settings(smooth=smooth),
     )
     output = model.with_name("int8.onnx")
     return output, scheme.find("int8-dynamic").prepare(work)(output, keep)
@@ -383,6 +385,28 @@ def test_product_behind_outliers_takes_its_input_in_blocks(
     assert in_blocks < np.abs(run(blind, feed)["y"] - exact).max()
 
 
+def test_smoothing_that_is_asked_for_moves_outliers_into_the_weights(save: Save, run: Run) -> None:
+    model = save(
+        "(float[n,64] x) => (float[n,32] y) { l = LayerNormalization<axis=-1>(x, g, b) "
+        "y = MatMul(l, w) }",
+        weights={
+            "g": np.where(np.arange(64) == 9, 60, 1).astype(np.float32),
+            "b": drawn(64),
+            "w": np.where(np.arange(64)[:, None] == 9, 0.01, 1).astype(np.float32) * drawn(64, 32),
+        },
+    )
+    feed = {"x": drawn(8, 64)}
+    exact = run(model, feed)["y"]
+    plain = np.abs(run(made(model, feeds=(feed,))[0], feed)["y"] - exact).max()
+    output, done = made(model, feeds=(feed,), smooth=0.8)
+    assert done.recipe.smooth == 0.8
+    assert done.nodes == ("MatMul:y",)
+    assert np.abs(run(output, feed)["y"] - exact).max() < plain
+    with pytest.raises(BadValue, match="calibration data"):
+        made(model, smooth=0.8)
+    assert made(model, feeds=(feed,), smooth=0.0)[1].recipe.smooth is None
+
+
 def test_nodes_that_are_to_stay_float_do(save: Save, run: Run) -> None:
     model = save(BLOCK, weights=BLOCK_WEIGHTS)
     output, done = made(model, keep=("MatMul:o", "MatMul:d"))
@@ -460,6 +484,34 @@ def test_model_for_processors_without_vnni_is_proved_safe(save: Save) -> None:
         else:
             with pytest.raises(ModelFileError, match="16 bits"):
                 write(model.with_name("unsafe.onnx"), ())
+
+
+def test_weight_that_a_branch_reads_too_stays_for_it(save: Save, run: Run) -> None:
+    model = save(
+        "(bool c, float[4,32] x) => (float[4,32] y, float[4,32] z) { y = MatMul(x, w) "
+        "z = If(c) <then_branch = t () => (float[4,32] a) { a = MatMul(x, w) }, "
+        "else_branch = e () => (float[4,32] b) { b = Identity(x) }> }",
+        weights={"w": drawn(32, 32)},
+    )
+    output, done = made(model, rules=QuantRules(weight_bits=7))
+    assert done.nodes == ("MatMul:y",)
+    feed = {"c": np.array(True), "x": drawn(4, 32)}
+    exact, got = run(model, feed), run(output, feed)
+    assert np.array_equal(got["z"], exact["z"])
+    assert np.abs(got["y"] - exact["y"]).max() <= bound(feed["x"], drawn(32, 32).T, bits=7)
+
+
+def test_weight_that_is_listed_as_an_input_is_none_any_more(save: Save, run: Run) -> None:
+    model = save("(float[n,32] x, float[32,16] w) => (float[n,16] y) { y = MatMul(x, w) }")
+    loaded = onnx.load(model)
+    loaded.graph.initializer.append(onnx.numpy_helper.from_array(drawn(32, 16), "w"))
+    loaded.ir_version = 3
+    onnx.save(loaded, model)
+    output, _ = made(model)
+    after = onnx.load(output)
+    assert [value.name for value in after.graph.input] == ["x"]
+    assert after.ir_version >= 4
+    assert cosine(run(output, {"x": drawn(2, 32)})["y"], drawn(2, 32) @ drawn(32, 16)) > 0.99
 
 
 def test_external_data_stays_beside_the_model(save: Save, run: Run) -> None:

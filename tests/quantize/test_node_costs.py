@@ -10,9 +10,9 @@ import pytest
 
 pytest.importorskip("onnx", reason="graphs are built with onnx")
 
-from edgekit.measure.ways import How  # noqa: E402
-from edgekit.quantize.elements import read_typed  # noqa: E402
-from edgekit.quantize.node_costs import NodeCosts, node_costs  # noqa: E402
+from edgekit.measure.ways import How
+from edgekit.quantize.elements import read_typed
+from edgekit.quantize.node_costs import NodeCosts, node_costs
 
 W = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
 FLOAT = (

@@ -1,4 +1,4 @@
-"""Repair: models are really written, each look is at one of them, and the answer is in its place."""
+"""Repair: models are really written, each is looked at, and the answer is in its place."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def test_the_guilty_nodes_are_left_in_float_and_the_model_is_in_its_place(
         asked.append(nodes)
         return {"n9": 5.0, "n3": 4.0, "n1": 0.5}
 
-    done = repair(scheme, evaluate, parent=parent, output=output, keep_float=["n0"], suspect=suspect)
+    done = repair(
+        scheme, evaluate, parent=parent, output=output, keep_float=["n0"], suspect=suspect
+    )
     assert (done.keep_float, done.passed, done.nodes) == (("n3", "n9"), True, 11)
     assert output.read_text() == "n0,n3,n9"
     assert done.made.kept == dict.fromkeys(("n0", "n3", "n9"), "kept")
