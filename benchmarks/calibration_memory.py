@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.paired import write_result
+from edgekit.machine import threads_available
 from edgekit.tensors import Feed
 from edgekit.terms import CalibrationMethod, members
 
@@ -69,7 +70,8 @@ def report(options: argparse.Namespace) -> None:
                     rows.append(row)
                     print(in_words(row), file=sys.stderr)
     path = write_result(
-        "calibration_memory", {"unit": "MB", "bar_ratio": BAR, "threads": 1, "rows": rows}
+        "calibration_memory",
+        {"unit": "MB", "bar_ratio": BAR, "threads": threads_available(), "rows": rows},
     )
     print(*map(in_words, rows), f"in {path}", sep="\n")
     ours = [row["ratio"] for row in rows if row["who"] == "edgekit"]

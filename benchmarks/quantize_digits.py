@@ -14,7 +14,6 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,13 +21,17 @@ from benchmarks.paired import write_result
 from benchmarks.quantize_judging import (
     Counted,
     Timed,
+    as_markdown,
     command,
     counted,
     held_out,
     knows,
+    read_result,
     timed,
+    verdict_of,
 )
 from edgekit.measure.plan import Plan
+from edgekit.metrics import Estimate
 from edgekit.package import reading
 from edgekit.terms import Scheme, members
 
@@ -37,15 +40,20 @@ MODELS = ("cnn", "rnn", "attention", "transformer")
 SCHEMES: tuple[Scheme, ...] = members(Scheme)  # type: ignore[assignment]
 LIMIT_PP = 0.5
 ELSEWHERE = ("fp16", "bf16")
-"""Computed in float32 on a CPU, or not at all: neither counted nor timed here, but by edgekit."""
+"""A CPU computes them by way of float32 or not at all: only edgekit counts, with a stand-in."""
 QUICK = Plan(starts=2, rounds=2, turn_s=0.01, warm_up_s=0.01)
 USUAL = Plan(starts=5, rounds=4, turn_s=0.03, warm_up_s=0.03)
+
+
+HEAD = ("model", "scheme", "right", "drop, pp", "at most", "verdict", "speed", "size")
+WIDTHS = (12, 13, 6, 8, 8, 10, 20, 6)
 
 
 class Row(msgspec.Struct, frozen=True):
     """One model in one scheme; `problem` says why there is no such variant.
 
-    `verdict` is what edgekit rules ("passed" where it says nothing else), `said` its sentence.
+    `verdict` is what edgekit rules, `said` its sentence and `drop` its estimate, a share of the
+    digits; `counted` is counted here, without edgekit's measures.
     """
 
     model: str
@@ -53,6 +61,7 @@ class Row(msgspec.Struct, frozen=True):
     problem: str = ""
     verdict: str = ""
     said: str = ""
+    drop: Estimate | None = None
     counted: Counted | None = None
     timed: Timed | None = None
     size_bytes: int = 0
@@ -65,7 +74,11 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=list(SCHEMES))
     parser.add_argument("--quick", action="store_true", help="a few rounds; keeps nothing")
+    parser.add_argument("--markdown", action="store_true", help="print the table of the result")
     options = parser.parse_args()
+    if options.markdown:
+        print(markdown(msgspec.convert(read_result(NAME)["rows"], list[Row])))
+        return 0
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="edgekit-digits-") as scratch:
         for model in options.models:
@@ -111,40 +124,52 @@ def quantized(model: str, scheme: Scheme, package: Path) -> Row:
     if document is None or not any(variant.name == scheme for variant in packed.variants):
         return Row(model, scheme, problem=problem or "it was not added")
     said = document["quantized"]
-    ruling, sentence = verdict_of(said)
+    ruled = verdict_of(said)
     return Row(
         model,
         scheme,
-        verdict=ruling,
-        said=sentence or problem,
+        verdict=ruled.ruling if ruled else "",
+        said=ruled.sentence if ruled else problem,
+        drop=ruled.estimate if ruled else None,
         size_bytes=said["size_bytes"],
         float_bytes=said["parent_bytes"],
         kept_float=len(said["kept"]),
     )
 
 
-def verdict_of(said: dict[str, Any]) -> tuple[str, str]:
-    """Read edgekit's ruling out of its document; empty where it was given no budget."""
-    verdicts = said.get("verdicts") or []
-    if not verdicts:
-        return "", ""
-    first = verdicts[0]
-    return str(first.get("ruling", "")), str(first.get("said", ""))
-
-
 def report(rows: list[Row]) -> None:
     """Print a line a row."""
-    print(f"{'':26} {'right':>6} {'drop':>7} {'at most':>8}  {'verdict':10} {'speed':>7}   size")
+    for line in lines(rows):
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, WIDTHS, strict=False)))
+
+
+def lines(rows: list[Row]) -> list[tuple[str, ...]]:
+    """Lay out a table, its head first; a row without a variant is short, with the reason."""
+    made: list[tuple[str, ...]] = [HEAD]
     for row in rows:
-        head = f"{row.model:12} {row.scheme:13}"
         if row.problem:
-            print(f"{head} {row.problem}")
+            made.append((row.model, row.scheme, row.problem))
             continue
-        n = row.counted
-        read = f"{n.right:6} {n.drop:6.2f}p {n.drop_high:7.2f}p" if n else " " * 24
-        speed = f"×{row.timed.speedup.value:6.2f}" if row.timed else " " * 7
-        share = f"{100 * row.size_bytes / row.float_bytes:5.0f} %"
-        print(f"{head} {read}  {row.verdict or '–':10} {speed} {share}")
+        drop = row.drop
+        speed = row.timed.speedup if row.timed else None
+        made.append(
+            (
+                row.model,
+                row.scheme,
+                f"{row.counted.right:,}" if row.counted else "–",
+                f"{100 * drop.value:.2f}" if drop else "–",
+                f"{100 * drop.high:.2f}" if drop else "–",
+                row.verdict or "–",
+                f"×{speed.value:.2f} ({speed.low:.2f}–{speed.high:.2f})" if speed else "–",
+                f"{100 * row.size_bytes / row.float_bytes:.0f} %",
+            )
+        )
+    return made
+
+
+def markdown(rows: list[Row]) -> str:
+    """Write the table for the README."""
+    return as_markdown(lines(rows))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from benchmarks.paired import RESULTS
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.plan import Candidate, Plan
 from edgekit.measure.statistics import p50_ms, speedup
@@ -66,6 +69,14 @@ class Timed(msgspec.Struct, frozen=True):
 
     p50_ms: float
     speedup: Estimate
+
+
+class Ruled(msgspec.Struct, frozen=True):
+    """What of edgekit's verdict is kept: the ruling, its sentence, and the drop it rests on."""
+
+    ruling: str
+    sentence: str
+    estimate: Estimate | None = None
 
 
 class Feeds(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
@@ -174,9 +185,30 @@ def command(*arguments: str) -> tuple[dict[str, Any] | None, str]:
     done = subprocess.run(
         [EDGEKIT, *arguments, "--json"], capture_output=True, text=True, check=False
     )
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    folder = f"{tempfile.gettempdir()}/"
+    said = [_without(line.strip(), folder) for line in done.stderr.splitlines() if line.strip()]
     document = json.loads(done.stdout) if done.stdout.strip() else None
     return document, "" if done.returncode == 0 else (said[-1] if said else f"{done.returncode}")
+
+
+def verdict_of(said: dict[str, Any]) -> Ruled | None:
+    """Read edgekit's first verdict out of its document; None where it was given no budget."""
+    verdicts = said.get("verdicts") or []
+    return msgspec.convert(verdicts[0], Ruled) if verdicts else None
+
+
+def read_result(name: str) -> dict[str, Any]:
+    """Read the file of a result; FileNotFoundError where there is none yet."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return found
+
+
+def as_markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Write rows of cells, the head first, as a table; a short row's last cell is a reason."""
+    head, *rest = lines
+    made = [head, ["---"] * len(head)]
+    made += [[*line, *[""] * (len(head) - len(line))] for line in rest]
+    return "\n".join(f"| {' | '.join(line)} |" for line in made)
 
 
 def knows(option: str) -> bool:
@@ -209,6 +241,11 @@ def _cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     wide = [np.asarray(x, np.float64).ravel() for x in (a, b)]
     lengths = np.linalg.norm(wide[0]) * np.linalg.norm(wide[1])
     return float(wide[0] @ wide[1] / lengths) if lengths else 0.0
+
+
+def _without(line: str, folder: str) -> str:
+    """Take the names of temporary folders out: they are others each time."""
+    return re.sub(rf"{re.escape(folder)}edgekit-[^/ ]+/", "", line)
 
 
 def _at_most(met: int, n: int, share: float) -> float:

@@ -14,6 +14,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,16 +23,19 @@ from benchmarks.paired import write_result
 from benchmarks.quantize_judging import (
     Nearness,
     Timed,
+    as_markdown,
     command,
     held_out,
-    knows,
     naive,
     nearness,
+    read_result,
     timed,
+    verdict_of,
 )
 from benchmarks.quantize_materials import Missing, gather
 from edgekit.measure.plan import Plan
 from edgekit.package import reading
+from edgekit.tensors import Case
 
 NAME = "quantize_real"
 NETWORKS = Path(__file__).with_name("quantize_networks.py")
@@ -42,17 +46,23 @@ MODELS: dict[str, str] = {
 }
 SCHEMES = ("int8-dynamic", "int8-static", "int8-weight")
 BUDGETED = ("int8-dynamic", "int8-static")
-"""With nodes left in float where the budget asks for it."""
+"""Made again with nodes left in float, where they fall below the bar."""
 BAR = 0.99
+USUAL = Plan(starts=5, rounds=4, turn_s=0.05, warm_up_s=0.1)
 QUICK = Plan(starts=2, rounds=2, turn_s=0.02, warm_up_s=0.02)
 QUICK_CASES = 12
+
+
+HEAD = ("", "cosine", "worst", "speed", "p50 ms", "MB", "of the budget")
+WIDTHS = (20, 7, 7, 20, 7, 6, 10)
 
 
 class Row(msgspec.Struct, frozen=True):
     """One way to a smaller model, and what came of it; `problem` says why nothing did.
 
     `nearness` is to the float model, `size_bytes` that of the file. `by_edgekit` tells ours from
-    what ONNX Runtime's own functions made. `verdict` is what edgekit says of the budget.
+    what ONNX Runtime's own functions made. `verdict` is what edgekit rules of the
+    budget, `said` its sentence.
     """
 
     label: str
@@ -62,6 +72,7 @@ class Row(msgspec.Struct, frozen=True):
     nearness: Nearness | None = None
     timed: Timed | None = None
     verdict: str = ""
+    said: str = ""
     kept_float: int = 0
 
 
@@ -84,7 +95,11 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="a few cases and rounds; keeps nothing"
     )
+    parser.add_argument("--markdown", action="store_true", help="print the tables of the result")
     options = parser.parse_args()
+    if options.markdown:
+        print(markdown(msgspec.convert(read_result(NAME)["models"], list[Judged])))
+        return 0
     try:
         materials = gather(options.folder, wheels=options.wheels)
     except Missing as error:
@@ -119,11 +134,11 @@ def judge(model: str, package: Path, scratch: Path, *, quick: bool) -> Judged:
     own = scratch / package.name
     shutil.copytree(package, own)
     parent = own / reading.variant_named(reading.read(own), "portable").model
-    made = {row.label: row for row in quantized(own)}
+    cases = held_out(own, limit=QUICK_CASES if quick else None)
+    made = {row.label: row for row in quantized(own, parent, cases)}
     files = {label: own / _model_of(own, label) for label, row in made.items() if not row.problem}
     files |= naive(parent, own, scratch)
-    cases = held_out(own, limit=QUICK_CASES if quick else None)
-    times = timed({"fp32": parent, **files}, cases[0].feed, QUICK if quick else Plan())
+    times = timed({"fp32": parent, **files}, cases[0].feed, QUICK if quick else USUAL)
     rows = [Row("fp32", by_edgekit=False, size_bytes=_size(parent), timed=times["fp32"])]
     rows += [row for row in made.values() if row.problem]
     rows += [
@@ -139,15 +154,20 @@ def judge(model: str, package: Path, scratch: Path, *, quick: bool) -> Judged:
     return Judged(model, MODELS[model], rows, best, said_of(rows, best))
 
 
-def quantized(package: Path) -> list[Row]:
+def quantized(package: Path, parent: Path, cases: Sequence[Case]) -> list[Row]:
     """Add every variant to the package through the command; a budget leaves nodes in float."""
     rows = [made(package, scheme, scheme) for scheme in SCHEMES]
-    if knows("--min-cosine"):
-        rows += [
-            made(package, f"{scheme}-budget", scheme, "--min-cosine", f"{BAR}")
-            for scheme in BUDGETED
-        ]
-    return rows
+    far = [
+        row.label
+        for row in rows
+        if not row.problem
+        and nearness(package / _model_of(package, row.label), parent, cases).mean < BAR
+    ]
+    return rows + [
+        made(package, f"{scheme}-budget", scheme, "--min-cosine", f"{BAR}")
+        for scheme in BUDGETED
+        if scheme in far
+    ]
 
 
 def made(package: Path, name: str, scheme: str, *further: str) -> Row:
@@ -159,11 +179,13 @@ def made(package: Path, name: str, scheme: str, *further: str) -> Row:
         return Row(name, by_edgekit=True, problem=problem)
     there = any(variant.name == name for variant in reading.read(package).variants)
     said = document.get("quantized") or {}
+    ruled = verdict_of(said)
     return Row(
         name,
         by_edgekit=True,
         problem="" if there else problem or "it was not added",
-        verdict=problem,
+        verdict=ruled.ruling if ruled else "",
+        said=ruled.sentence if ruled else problem,
         kept_float=len(said.get("kept") or {}),
     )
 
@@ -207,21 +229,38 @@ def report(judged: list[Judged]) -> None:
     """Print a table a model."""
     for model in judged:
         print(f"\n{model.model}: {model.what}")
-        print(
-            f"{'':24} {'cosine':>8} {'worst':>8} {'speed':>7} {'interval':>15} {'p50 ms':>8}    MB"
-        )
-        for row in model.rows:
-            if row.problem or row.timed is None:
-                print(f"{row.label:24} {row.problem}")
-                continue
-            near = row.nearness
-            cosine = f"{near.mean:8.4f} {near.worst:8.4f}" if near else f"{'–':>8} {'–':>8}"
-            speed = row.timed.speedup
-            print(
-                f"{row.label:24} {cosine} ×{speed.value:6.2f} {speed.low:7.2f}–{speed.high:6.2f} "
-                f"{row.timed.p50_ms:8.2f} {row.size_bytes / 1e6:6.1f}"
-            )
+        for line in lines(model):
+            print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, WIDTHS, strict=False)))
         print(model.said)
+
+
+def lines(judged: Judged) -> list[tuple[str, ...]]:
+    """Lay out a model's table, its head first; a row without a file is short, with the reason."""
+    made: list[tuple[str, ...]] = [HEAD]
+    for row in judged.rows:
+        if row.problem or row.timed is None:
+            made.append((row.label, row.problem))
+            continue
+        near, speed = row.nearness, row.timed.speedup
+        made.append(
+            (
+                row.label,
+                f"{near.mean:.4f}" if near else "–",
+                f"{near.worst:.4f}" if near else "–",
+                f"×{speed.value:.2f} ({speed.low:.2f}–{speed.high:.2f})" if near else "×1",
+                f"{row.timed.p50_ms:.2f}",
+                f"{row.size_bytes / 1e6:.1f}",
+                row.verdict or "–",
+            )
+        )
+    return made
+
+
+def markdown(judged: list[Judged]) -> str:
+    """Write the tables for the README, each under what it is of."""
+    return "\n\n".join(
+        f"**{model.what}**: {model.said}.\n\n{as_markdown(lines(model))}" for model in judged
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ whatever p12 and p21 are; nothing in it is a normal approximation but the order 
 speak for the candidate: by the upper end of Tango's score interval (Statistics in Medicine 17,
 1998), or by Clopper and Pearson's for the harmful alone, whichever is lower. The probability falls
 as the drop rises, because that set of outcomes holds with each also those with fewer harmful and
-with more helpful cases; so the bound is found by halving.
+with more helpful cases; so the bound is found by closing in on it from both sides.
 
 Of p12 + p21, which the drop leaves open, only values are tried within an exact interval of
 confidence 1 - `_SET_ASIDE`, which is taken off the 5 % (Berger and Boos, JASA 89, 1994).
@@ -60,9 +60,8 @@ def upper_bound(cases: int, harmful: int, helpful: int) -> float:
     while too_likely <= allowed:
         high, enough = low, too_likely
         low, step = max(low - step, -1.0), 2 * step
-        if low <= -1.0:
-            return -1.0
-        too_likely = seen.probability(low)
+        # At -1 every case is helpful, than which nothing speaks better: that is among these.
+        too_likely = seen.probability(low) if low > -1.0 else 1.0
     while high - low > _EXACT_ENOUGH / cases and enough < (1 - _EXACT_ENOUGH) * allowed:
         middle = _between(low, high, too_likely / allowed, enough / allowed)
         found = seen.probability(middle)

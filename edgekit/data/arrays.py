@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from edgekit.data.checking import LABEL_NAMES, Given
-from edgekit.data.rows import one_row_axis
+from edgekit.data.rows import fixed_batch_hint, one_row_axis
 from edgekit.errors import BadValue, InputError
 from edgekit.tensors import Array, Signature
 
@@ -116,6 +116,7 @@ def _unstacked(stacks: Mapping[str, _Stack], signature: Signature, path: Path) -
                 problem=f"{spec.name} has the shape {list(stacks[spec.name].shape)}; its first "
                 f"axis counts the cases, and each case is {spec}"
                 + (", whose batch axis may be left out." if short else ".")
+                + (fixed_batch_hint(spec) if axes == len(spec.shape) - 1 else "")
             )
     for _ in range(min((stack.shape[0] for stack in stacks.values()), default=0)):
         with readable(path, "whole arrays"):

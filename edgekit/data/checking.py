@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgekit.data.rows import one_row_axis, row_axes, rows
+from edgekit.data.rows import fixed_batch_hint, one_row_axis, row_axes, rows
 from edgekit.errors import InputError
 from edgekit.runtime.inputs import check_shapes, conform
 from edgekit.tensors import Array, Case, Dim, Signature, TensorSpec, numpy_dtype
@@ -67,8 +67,14 @@ def fitting_feed(given: Mapping[str, Any], signature: Signature) -> dict[str, Ar
     feed = conform(signature, cast)
     for spec in signature.inputs:
         axis = one_row_axis(spec, signature)
-        if axis is not None and feed[spec.name].ndim == len(spec.shape) - 1:
+        short = feed[spec.name].ndim == len(spec.shape) - 1
+        if short and axis is not None:
             feed[spec.name] = np.expand_dims(feed[spec.name], axis)
+        elif short and fixed_batch_hint(spec):
+            raise InputError(
+                problem=f"{spec.name} has the shape {list(feed[spec.name].shape)}, and the model "
+                f"takes {spec}.{fixed_batch_hint(spec)}"
+            )
     check_shapes(signature, feed)
     refuse_values(signature, feed)
     return feed

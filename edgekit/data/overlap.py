@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from edgekit.data.packaged import package_data
@@ -11,6 +11,7 @@ from edgekit.errors import BadValue
 from edgekit.package.values import Graph, Package
 from edgekit.tensors import Dataset, Signature
 
+_CASES = "the calibration data"
 _EXPECTED = (
     "rows on which no accuracy is measured: an answer to what a model was calibrated with says "
     "nothing about others"
@@ -37,14 +38,8 @@ def refuse_overlap(calibration: Dataset, evaluation: Dataset, *, signature: Sign
     Raises:
         BadValue: with how many rows are on both sides, and the first case that has one.
     """
-    if calibration.synthetic or evaluation.synthetic:
-        return
-    _refuse(
-        frozenset(rows_of(calibration, signature)),
-        evaluation,
-        signature=signature,
-        what="the calibration data",
-    )
+    if not calibration.synthetic:
+        _refuse({_CASES: rows_of(calibration, signature)}, evaluation, signature=signature)
 
 
 def refuse_rows(
@@ -61,9 +56,7 @@ def refuse_rows(
     Raises:
         BadValue: with how many rows are on both sides, and the first case that has one.
     """
-    if rows and not evaluation.synthetic:
-        what = f"what {of} was calibrated with"
-        _refuse(frozenset(rows), evaluation, signature=signature, what=what)
+    _refuse({_what(of): rows}, evaluation, signature=signature)
 
 
 def refuse_calibrated(path: Path, package: Package, graph: Graph, *, evaluation: Dataset) -> None:
@@ -74,28 +67,42 @@ def refuse_calibrated(path: Path, package: Package, graph: Graph, *, evaluation:
         BadValue: with how many rows are on both sides, and the first case that has one.
         CorruptPackage, HashMismatch: the package's cases can't be read.
     """
+    known: dict[str, Collection[str]] = {}
     calibration = package_data(path, package, graph, split="train")
-    if calibration is not None:
-        refuse_overlap(calibration, evaluation, signature=graph.signature)
+    if calibration is not None and not calibration.synthetic:
+        known[_CASES] = rows_of(calibration, graph.signature)
     for variant in package.variants:
         made = variant.recipe.calibration if variant.recipe else None
         if variant.graph == graph.name and made is not None and not made.synthetic:
-            of = f"the variant {variant.name}"
-            refuse_rows(made.rows, evaluation, signature=graph.signature, of=of)
+            known[_what(f"the variant {variant.name}")] = made.rows
+    _refuse(known, evaluation, signature=graph.signature)
 
 
-def _refuse(known: frozenset[str], evaluation: Dataset, *, signature: Signature, what: str) -> None:
-    shared, total, first = 0, 0, 0
+def _what(of: str) -> str:
+    return f"what {of} was calibrated with"
+
+
+def _refuse(
+    known: Mapping[str, Collection[str]], evaluation: Dataset, *, signature: Signature
+) -> None:
+    """Go through the evaluation data once, and refuse them for the first of the known sets."""
+    sets = {what: frozenset(rows) for what, rows in known.items() if rows}
+    if not sets or evaluation.synthetic:
+        return
+    shared, first, total = dict.fromkeys(sets, 0), dict.fromkeys(sets, 0), 0
     for index, case in enumerate(evaluation.open()):
         hashes = row_hashes(case.feed, signature)
-        found = sum(row in known for row in hashes)
-        if found and not shared:
-            first = index
-        shared, total = shared + found, total + len(hashes)
-    if shared:
-        raise BadValue(
-            what=what,
-            asked=f"partly the evaluation data ({shared:,} of the {total:,} rows of "
-            f"{evaluation.name} are in both, the first in case {first})",
-            expected=_EXPECTED,
-        )
+        total += len(hashes)
+        for what, rows in sets.items():
+            found = sum(row in rows for row in hashes)
+            if found and not shared[what]:
+                first[what] = index
+            shared[what] += found
+    for what, count in shared.items():
+        if count:
+            raise BadValue(
+                what=what,
+                asked=f"partly the evaluation data ({count:,} of the {total:,} rows of "
+                f"{evaluation.name} are in both, the first in case {first[what]})",
+                expected=_EXPECTED,
+            )

@@ -71,9 +71,20 @@ def one_row_axis(spec: TensorSpec, signature: Signature) -> int | None:
     It is the one that counts the rows, or a leading axis that is fixed to 1.
     """
     axis = row_axes(signature).get(spec.name)
-    if axis is not None:
+    if axis is not None and isinstance(spec.shape[axis], Dim):
         return axis
     return 0 if spec.shape and spec.shape[0] == 1 else None
+
+
+def fixed_batch_hint(spec: TensorSpec) -> str:
+    """Say what to do where one row is given to an input whose leading axis is fixed to several."""
+    size = spec.shape[0] if spec.shape else 1
+    if isinstance(size, Dim) or size == 1:
+        return ""
+    return (
+        f" If its first axis is a batch, the model was made for {size} rows a call: give {size} a "
+        "case, or export it again with --dynamic."
+    )
 
 
 def row_hashes(feed: Feed, signature: Signature) -> tuple[str, ...]:

@@ -89,14 +89,14 @@ def compare(
                 progress(done, dataset.cases)
             expected, got = first.run(case.feed).outputs, second.run(case.feed).outputs
             _refuse_other_names(got, expected, a=a, b=b)
-            tally_a.add(case, expected, original=None)
-            tally_b.add(case, got, original=expected)
             for name, array in expected.items():
                 outputs[name] = (
                     None
                     if name in random
                     else furthest(_distance(name, got[name], array), outputs.get(name))
                 )
+            tally_a.add(case, expected, original=None)
+            tally_b.add(case, got, original=expected)
     quality = tally_b.quality()
     verdicts = judge_all(budgets, quality)
     return Compared(

@@ -169,7 +169,7 @@ def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list
         for variant in subject.variants:
             name = f"{prefix}/{variant.name}" if len(subjects) > 1 else variant.name
             label = _label(name, how, variant)
-            reason = provider.refuses(variant.facts) or unrecordable(
+            reason = provider.unfit(variant.facts, variant.precision) or unrecordable(
                 how.session, variant.facts.operators
             )
             if reason:

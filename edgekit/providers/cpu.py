@@ -35,12 +35,13 @@ def _precautions(precision: str) -> dict[str, str]:
 
 STATIC = (
     *("Add", "Concat", "Conv", "Expand", "Flatten", "Gather", "GatherElements", "Gemm"),
-    *("LeakyRelu", "MatMul", "MaxPool", "Mul", "Reshape", "Resize", "Slice", "Split"),
-    *("Squeeze", "Tile", "Transpose", "Unsqueeze"),
+    *("LeakyRelu", "MatMul", "MaxPool", "Mul", "Reshape", "Resize", "Sigmoid", "Slice"),
+    *("Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
 )
 """Operators that ONNX Runtime turns into ones of integers where Q/DQ stand around them, read from
-its selectors (core/optimizer/qdq_transformer/selectors_actions). AveragePool, Sigmoid and Softmax
-are left out, which it could too: they gain little and round what they average or squeeze.
+its selectors (core/optimizer/qdq_transformer/selectors_actions). AveragePool and Softmax
+are left out, which it could too: they gain little and round what they average or squeeze. A Sigmoid
+between integers is a table of 256 entries: without it EfficientNet is slower than in float32.
 ConvTranspose has no such kernel."""
 
 DYNAMIC = ("Attention", "Gather", "Gemm", "LSTM", "MatMul")
@@ -82,5 +83,6 @@ PROVIDER = ProviderInfo(
     translated=options.translate,
     computing=_computes,
     precautions=_precautions,
+    without=("bf16",),
     quantized=_quantized,
 )

@@ -205,6 +205,7 @@ class ProviderInfo:
         computing: say which precision it computes in; see `computes`.
         precautions: the session options without which a precision isn't run safely.
         refuses: say why a model must not be run on it, empty where it may.
+        without: precisions for which it has no kernels, so that a model in them isn't even loaded.
         unmet: of a plug-in, say why a choice can't be had on a device, given what that says of
             itself (an `OrtEpDevice`'s metadata); empty where it can.
         environment: the environment variables that a choice needs, which only a worker may set.
@@ -231,6 +232,7 @@ class ProviderInfo:
     computing: Callable[[SessionChoice, str, Mapping[str, str]], str] = as_stored
     precautions: Callable[[str], dict[str, str]] = no_precautions
     refuses: Callable[[GraphFacts], str] = takes_everything
+    without: tuple[str, ...] = ()
     unmet: Callable[[SessionChoice, Mapping[str, str]], str] = nothing_unmet
     environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
     quantized: Callable[[Scheme, Target], QuantRules | str] = nothing_known
@@ -238,6 +240,12 @@ class ProviderInfo:
     def diagnose(self) -> Diagnosis:
         """Tell whether the provider can be used here, and if not, why and what to do."""
         return self.diagnosed(self)
+
+    def unfit(self, facts: GraphFacts, precision: str) -> str:
+        """Say why a variant must not be run on it, empty where it may."""
+        if precision in self.without:
+            return f"it has no kernels for {precision}"
+        return self.refuses(facts)
 
     def careful(self, choice: SessionChoice, precision: str) -> SessionChoice:
         """Add the precautions that a model's precision needs; what was asked for stands."""

@@ -22,15 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnx.version_converter
 from onnx import TensorProto, helper
 
-from edgekit.errors import ModelFileError, UnknownName
+from edgekit.errors import UnknownName
 from edgekit.quantize import files
 from edgekit.quantize.constants import Constants, float_attribute, whole_attribute
 from edgekit.quantize.elements import captured, label, read_typed
 from edgekit.quantize.probing import Probe
+from edgekit.quantize.twins import adopt_twins, at_opset_of
 from edgekit.quantize.watching import Watch
 from edgekit.runtime.folding import Fold
 from edgekit.tensors import Array, Feed
@@ -81,7 +80,7 @@ def mean_shifts(
     quantized = read_typed(twin)
     # Inside, so that a file beside it can't have the name of one beside the float model.
     files.load_weights(quantized, twin)
-    typed = _at_opset_of(quantized, read_typed(model), path=model)
+    typed = at_opset_of(quantized, read_typed(model), path=model)
     channels = {node.output[0]: (node, count) for node, count in _weighted(typed)}
     for value in values:
         if value not in channels:
@@ -89,7 +88,7 @@ def mean_shifts(
                 kind="value that a weighted node makes", asked=value, available=sorted(channels)
             )
     probe = Probe(typed)
-    names = _adopt_twins(probe, typed, quantized, values=values, path=twin)
+    names = adopt_twins(probe, typed, quantized, values=values, path=twin)
     folds: dict[str, Fold] = {}
     asked: dict[str, tuple[str, str]] = {}
     for value, name in names.items():
@@ -168,81 +167,6 @@ def _weighted(model: Any) -> list[tuple[Any, int]]:
             turned = node.op_type == "Gemm" and whole_attribute(node, "transB", 0)
             found.append((node, shape[0] if turned else shape[1]))
     return found
-
-
-def _adopt_twins(
-    probe: Probe, typed: Any, twin: Any, *, values: Collection[str], path: Path
-) -> dict[str, str]:
-    """Copy into a probe what the twin makes `values` of, fed with the float model's values.
-
-    Returns:
-        The copy's name by the value; without those that are made of something that the float model
-        doesn't have, or inside of a branch or loop.
-    """
-    floats = {value.name for value in typed.graph.input}
-    floats |= {name for node in typed.graph.node for name in node.output}
-    floats -= {tensor.name for tensor in typed.graph.initializer}
-    made_by = {name: node for node in twin.graph.node for name in node.output if name}
-    tensors = {tensor.name: tensor for tensor in twin.graph.initializer}
-    copied: set[int] = set()
-    names: dict[str, str] = {}
-    found = {}
-    for value in dict.fromkeys(values):
-        if value not in made_by:
-            available = sorted(made_by)
-            raise UnknownName(kind="value", asked=value, available=available, of=f"in {path.name}")
-        nodes, constants, reached = [made_by[value]], set(), set(made_by[value].output)
-        # Nodes are added to the list while it is walked through.
-        for node in nodes:
-            for name in filter(None, node.input):
-                if name in tensors:
-                    constants.add(name)
-                elif name in made_by and name not in floats and name not in reached:
-                    reached.update(made_by[name].output)
-                    nodes.append(made_by[name])
-        inside = {name for node in nodes for name in (*node.input, *node.output) if name}
-        known = floats | constants | {name for node in nodes for name in node.output}
-        if inside - known or any(captured(node) for node in nodes):
-            continue
-        copied.update(map(id, nodes))
-        for name in (*constants, *(name for node in nodes for name in node.output if name)):
-            names.setdefault(name, probe.fresh(f"{name}_twin"))
-        found[value] = names[value]
-    graph = onnx.GraphProto()
-    for node in twin.graph.node:
-        if id(node) in copied:
-            copy = graph.node.add()
-            copy.CopyFrom(node)
-            copy.name = ""
-            for place, name in enumerate(node.input):
-                if name not in floats or name in tensors:
-                    copy.input[place] = names.get(name, name)
-            for place, name in enumerate(node.output):
-                copy.output[place] = names.get(name, name)
-    for name in filter(names.__contains__, tensors):
-        copy = graph.initializer.add()
-        copy.CopyFrom(tensors[name])
-        copy.name = names[name]
-    probe.adopt(graph, twin.opset_import)
-    return found
-
-
-def _at_opset_of(twin: Any, typed: Any, *, path: Path) -> Any:
-    """Return the float model in the version of ONNX that the twin is written in.
-
-    Raises:
-        ModelFileError: it can't be.
-    """
-    asked, there = (
-        next(o.version for o in m.opset_import if o.domain in _ONNX) for m in (twin, typed)
-    )
-    if asked == there:
-        return typed
-    try:
-        loaded = onnx.version_converter.convert_version(typed, asked)
-        return onnx.shape_inference.infer_shapes(loaded)
-    except Exception as error:  # the converter's own share no base class but this one
-        raise ModelFileError(path=str(path), problem=" ".join(str(error).split())) from error
 
 
 def _correct_behind(graph: Any, constants: Constants, node: Any, *, shift: Array) -> None:

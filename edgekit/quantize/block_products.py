@@ -6,8 +6,8 @@ Its accuracy_level is 4: what goes in is rounded to 8 bits, a scale for each blo
 added up in 32 bits. Measured on ONNX Runtime's CPU provider, that is off by 0.005 of the answer,
 where 4-bit weights are off by 0.08 and 8-bit ones by as much as itself, and 1.2 to 3 times as fast
 as float32; with level 0 the kernel for 8 bits spells the weights out at each call, at a tenth of
-the speed. It holds on processors without VNNI: with |q - 128| <= 127 no pair leaves 16 bits. GPUs
-compute in floats whatever the level says.
+the speed of float32 for one row. It holds on processors without VNNI: with |q - 128| <= 127 no pair
+leaves 16 bits. Where there is no such kernel, and on CUDA, it computes in floats.
 """
 
 from __future__ import annotations

@@ -24,4 +24,5 @@ SCHEME = SchemeInfo(
     summary="4-bit weights in blocks with a scale each",
     where="It pays where memory is what counts: language models, a row at a time.",
     prepare=prepare,
+    takes=("block_size",),
 )

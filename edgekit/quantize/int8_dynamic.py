@@ -4,10 +4,10 @@ It pays where weights are read: products with constant matrices, LSTMs, large ta
 stay in float: integer ones whose ranges come at run time are slower on every CPU measured.
 
 One range for all that goes into a product is fastest. Where outliers make that too coarse on real
-values, under 21 dB, the product takes what goes in in blocks of a row: of a sentence encoder's 36
-products 6, in and behind its feed-forward parts, which takes it from cosine 0.992 to 0.997 and costs
-a tenth of its speed. Outliers are moved into the weights (SmoothQuant) only where that is asked
-for: it gave 0.997 for sentences like those that it looked at and 0.991 for longer ones.
+values, under 21 dB, the product takes what goes in in blocks of a row: 6 of a sentence encoder's 36
+products, in its feed-forward parts, which takes it from cosine 0.992 to 0.997 and costs a tenth of
+its speed. Outliers are moved into the weights (SmoothQuant) only where that is asked for: it gave
+0.997 for sentences like those that it looked at and 0.991 for longer ones.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edgekit.quantize.integer_products import (
 )
 from edgekit.quantize.outlying import sqnr_of_8_bits
 from edgekit.quantize.products import product_of
-from edgekit.quantize.replacing import Rules, rewrite
+from edgekit.quantize.replacing import Rules, listed, rewrite
 from edgekit.quantize.rewriting import Rewriting
 from edgekit.quantize.row_tables import refuses_table, take_int8_rows
 from edgekit.quantize.saturation import refuse_saturating
@@ -84,8 +84,8 @@ def prepare(work: Work) -> Write:
         )
         refuse_saturating(output, work.target)
         notes = (
-            f"{len(in_blocks)} of the nodes take what goes in in blocks of {BLOCK_SIZE}, for its "
-            f"outliers: {', '.join(in_blocks)}",
+            f"what goes in has outliers, so ranges are read off blocks of {BLOCK_SIZE} values, at "
+            f"{listed(in_blocks)}",
         )
         return Made(
             recipe=Recipe(
@@ -165,7 +165,7 @@ def _smoothed(work: Work) -> tuple[Path, float | None]:
     chosen = {value: found for value, found in maxima.items() if gained.get(value, 0.0) > 0}
     if not smooth(model, chosen, alpha=alpha):
         return work.model, None
-    path = work.scratch / "smoothed.onnx"
+    path = work.scratch / ".smoothed.onnx"  # no variant is called so
     files.save(model, path, external_data=outside)
     return path, alpha
 
@@ -212,4 +212,5 @@ SCHEME = SchemeInfo(
     summary="8-bit integers whose ranges are read off each call: nothing to calibrate",
     where="It pays on CPUs for transformers and LSTMs; convolutions and GRUs stay in float.",
     prepare=prepare,
+    takes=("smooth",),
 )

@@ -35,9 +35,7 @@ from edgekit.quantize.raising import raised
 from edgekit.quantize.saturation import refuse_saturating
 from edgekit.quantize.scheme import Made, SchemeInfo, Work, Write
 from edgekit.quantize.smoothing import channel_maxima, smooth, smoothable
-
-CORRECTED = True
-"""Whether the mean shift of each node is taken back unless that is said."""
+from edgekit.tensors import Array
 
 
 def prepare(work: Work) -> Write:
@@ -61,12 +59,16 @@ def prepare(work: Work) -> Write:
     fold_batch_norms(model)
     smooth_at = _smoothed(model, work, _foreseen(model, work))
     spans, notes, cases = _measured(model, work)
-    corrected = _corrected(model, work, spans)
+    shifts = _shifts(model, work, spans)
+    made_by = correctable(model)
 
     def write(output: Path, keep_float: Collection[str]) -> Made:
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         asked = dict.fromkeys(keep_float, "asked for")
+        # A node that stays in float has nothing to take back.
+        floats = {made_by[name] for name in asked if name in made_by}
+        corrected = correct(copy, {v: shift for v, shift in shifts.items() if v not in floats})
         placed = place(copy, spans, rules=work.rules, keep_float=asked)
         if not placed.nodes:
             raise _nothing(work.model, placed)
@@ -81,7 +83,7 @@ def prepare(work: Work) -> Write:
                 rules=work.rules,
                 calibration=calibration,
                 smooth=smooth_at,
-                bias_corrected=corrected,
+                bias_corrected=bool(corrected),
             ),
             files=beside,
             nodes=tuple(name for name in placed.nodes),
@@ -167,10 +169,10 @@ def _measured(model: Any, work: Work) -> tuple[Spans, tuple[str, ...], int]:
     return spans, observed.notes, observed.cases
 
 
-def _corrected(model: Any, work: Work, spans: Spans) -> bool:
-    """Take each node's mean shift back in its bias, in place; tell whether that was done."""
-    if not (CORRECTED if work.settings.bias_correction is None else work.settings.bias_correction):
-        return False
+def _shifts(model: Any, work: Work, spans: Spans) -> dict[str, Array]:
+    """Measure the mean shift that rounding gives each node, by the value that it makes."""
+    if work.settings.bias_correction is False:
+        return {}
     twin = onnx.ModelProto()
     twin.CopyFrom(model)
     placed = place(twin, spans, rules=work.rules)
@@ -183,9 +185,9 @@ def _corrected(model: Any, work: Work, spans: Spans) -> bool:
         if node in placed.nodes and value in makers & _with_biases(model)
     ]
     if not values:
-        return False
+        return {}
     with _saved(model, work) as path, _saved(twin, work) as beside:
-        shifts = mean_shifts(
+        return mean_shifts(
             path,
             beside,
             work.feeds,
@@ -194,7 +196,6 @@ def _corrected(model: Any, work: Work, spans: Spans) -> bool:
             wall_s=work.wall_s,
             progress=work.progress,
         )
-    return bool(correct(model, shifts))
 
 
 def _with_biases(model: Any) -> set[str]:
@@ -227,4 +228,5 @@ SCHEME = SchemeInfo(
     where="It pays on processors, most for convolutions, and on GPUs through TensorRT.",
     prepare=prepare,
     needs_data=True,
+    takes=("method", "percentile", "smooth", "bias_correction"),
 )

@@ -24,4 +24,5 @@ SCHEME = SchemeInfo(
     summary="8-bit weights, answers computed of them in floats or finer integers",
     where="It pays where weights are many and inputs few: language models, a row at a time.",
     prepare=prepare,
+    takes=("block_size",),
 )

@@ -51,7 +51,9 @@ class IntegerWeights:
             integers = np.rint(weight.astype(np.float64) / spread).astype(np.int8)
         key = ("weight", node.input[product.weight], axis, product.alpha)
         if widened or key not in self._stored:
-            name = self._new.dequantized(node.input[product.weight], integers, scale, axis)
+            name = self._new.dequantized(
+                node.input[product.weight], integers, scale=scale, axis=axis
+            )
             if not widened:
                 self._stored[key] = (name, scale)
             node.input[product.weight] = name
@@ -61,7 +63,9 @@ class IntegerWeights:
             steps = np.float32(step) * scale
             whole = np.rint(bias.astype(np.float64) / steps).astype(np.int32)
             along = 0 if steps.ndim else None
-            node.input[product.bias] = self._new.dequantized(bias_name, whole, steps, along)
+            node.input[product.bias] = self._new.dequantized(
+                bias_name, whole, scale=steps, axis=along
+            )
         elif bias is not None and product.beta != 1:
             node.input[product.bias] = self._new.constant(f"{bias_name}_scaled", bias)
         for attribute in node.attribute:
@@ -82,7 +86,7 @@ class IntegerWeights:
         inputs = [
             rows,
             self._new.constant(f"{table}_scale", scale),
-            self._new.zeros(table, scale, np.int8),
+            self._new.zeros(table, scale, kind=np.int8),
         ]
         back = helper.make_node("DequantizeLinear", inputs, [node_output], axis=-1)
         self._new.put([back], behind=index)

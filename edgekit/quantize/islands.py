@@ -112,11 +112,7 @@ def around_products(
             ):
                 made.update(node.output)
                 same |= dict.fromkeys(node.output, node.input[0])
-        alone = {
-            i
-            for i in joined
-            if end(i) not in wanted or not made.issuperset(_taken(nodes[i], weights))
-        }
+        alone = {i for i in joined if end(i) not in wanted or not _pays(nodes[i], made, weights)}
         if not alone:
             break
         joined -= alone
@@ -127,6 +123,10 @@ def around_products(
         name = nodes[index].input[position]
         if name not in made:
             fed.setdefault(name, []).append((index, position))
+    for index in joined:
+        for position, name in enumerate(nodes[index].input):
+            if name not in made:
+                fed.setdefault(name, []).append((index, position))
     folded = {i: j for i, j in folded.items() if nodes[j].output[0] in made}
     return Islands(
         made=frozenset(made),
@@ -230,6 +230,15 @@ def _wanted(
 def _taken(node: Any, weights: Mapping[str, Array]) -> list[str]:
     """List the values that go into a node and aren't constants."""
     return [name for name in node.input if name and name not in weights]
+
+
+def _pays(node: Any, made: Collection[str], weights: Mapping[str, Array]) -> bool:
+    """Tell whether a node between should compute in integers, given those that there are.
+
+    Of a Mul one side may be float: the gate of a squeeze-and-excitation block, which is small.
+    """
+    integers = [name in made for name in _taken(node, weights)]
+    return any(integers) if node.op_type == "Mul" else all(integers)
 
 
 def _passes(node: Any, weights: Mapping[str, Array]) -> bool:

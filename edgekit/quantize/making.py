@@ -12,8 +12,6 @@ import msgspec
 
 from edgekit import providers
 from edgekit.budgets import Budget, Verdict
-from edgekit.errors import BadValue, CorruptPackage
-from edgekit.graph.summary import external_files
 from edgekit.measure.admission import refuse_name
 from edgekit.measure.results import Quality
 from edgekit.measure.variants import Added, add_variant
@@ -27,6 +25,7 @@ from edgekit.quantize import targets
 from edgekit.quantize.elements import read_typed
 from edgekit.quantize.feeding import Given, given_data
 from edgekit.quantize.limits import known_nodes
+from edgekit.quantize.parents import float_parent
 from edgekit.quantize.repairing import Mended, repaired
 from edgekit.quantize.scheme import Settings, Work, measured_in_place
 from edgekit.terms import Scheme, Undecided
@@ -125,22 +124,15 @@ def quantize(
         MissingExtra: `onnx` is not installed.
     """
     path = Path(package)
-    _refuse_plain(path)
     info = schemes.find(scheme)
+    settings = settings or Settings()
+    info.refuse_unheeded(settings)
     made_for = targets.resolve(target, info)
     rules = providers.find(made_for.provider).quant_rules(info.name, made_for)
-    packed = reading.read(path)
-    parent = reading.variant_named(packed, variant)
-    if parent.precision != "fp32":
-        raise BadValue(
-            what=f"what {info.name} is made from",
-            asked=f"{parent.name}, which is {parent.precision}",
-            expected="a variant in float32",
-        )
+    packed, parent = float_parent(path, variant, scheme=info.name)
     named = info.name if name is None else name
     refuse_name(path, packed, name=named, overwrite=overwrite)
     refuse_unlockable(path)
-    _verify(path, packed, parent)
     known_nodes(read_typed(path / parent.model), keep_float, path=path / parent.model)
     data = given_data(
         path,
@@ -162,7 +154,7 @@ def quantize(
             target=made_for,
             rules=rules,
             calibration=data.calibration,
-            settings=settings or Settings(),
+            settings=settings,
             wall_s=wall_s,
             progress=progress,
         )
@@ -224,27 +216,6 @@ def quantize(
         notes=(*made.notes, *mended.notes),
         warnings=_warnings(added, data),
     )
-
-
-def _refuse_plain(path: Path) -> None:
-    if path.suffix.lower() == ".onnx" and not path.is_dir():
-        raise BadValue(
-            what="what gets a variant of fewer bits",
-            asked=f"{path}, a plain .onnx file",
-            expected=f"a model package; make one with: edgekit export {path}",
-        )
-
-
-def _verify(path: Path, package: Package, parent: Variant) -> None:
-    """Hash what is about to be read, and see that the model names no other files than those."""
-    for file in reading.files_of(parent):
-        reading.open_verified(path, file, package.files[file])
-    strangers = set(external_files(path / parent.model)) - set(parent.files)
-    if strangers:
-        raise CorruptPackage(
-            path=str(path),
-            problem=f"{parent.model} names external data that isn't listed: {min(strangers)!r}",
-        )
 
 
 def _size(package: Package, variant: Variant) -> int:

@@ -17,6 +17,13 @@ import onnx.version_converter
 
 from edgekit.quantize.formats import Format
 
+_LOWEST = 13
+"""Below it Softmax and others mean another thing, and nothing takes bfloat16 but the newest."""
+
+_OTHER_FROM = {"DFT": 20, "GridSample": 20, "GroupNormalization": 21, "RoiAlign": 16}
+"""Operators that from this opset on mean another thing by what is written the same, so that raising
+a model past it would change its answers: ONNX's converter leaves some of them as they are."""
+
 _SMALL_ELEMENTS = 1024
 """Weights up to here go through the converter, which reads shapes and axes out of them."""
 
@@ -57,9 +64,12 @@ def raised_for(model: Any, to: Format, *, operators: Collection[str], highest: i
             wanted.add(_first_of(node.op_type, to, now, highest))
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             return model
-    if max(wanted) == now or graph.sparse_initializer:
+    opset = max(wanted)
+    if opset == now or now < _LOWEST or graph.sparse_initializer:
         return model
-    return _raised(model, max(wanted)) or model
+    if any(now < _OTHER_FROM.get(node.op_type, now) <= opset for node in graph.node):
+        return model
+    return _raised(model, opset) or model
 
 
 def _first_of(operator: str, to: Format, now: int, highest: int) -> int:

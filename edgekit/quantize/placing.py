@@ -230,7 +230,7 @@ class _Placing:
                 exact = self._new.fresh(f"{name}_exact")
                 node = self._graph.node[index]
                 node.output[list(node.output).index(name)] = exact
-                pair = self._new.pair(exact, name, self._steps[name])
+                pair = self._new.pair(exact, name, steps=self._steps[name])
                 self._new.put(pair, behind=index)
             else:
                 self._feed(name, wiring.users.get(name, ()), index)
@@ -240,7 +240,7 @@ class _Placing:
     def _feed(self, name: str, places: Iterable[tuple[int, int]], maker: int | None) -> None:
         """Put Q and DQ behind a value, for those inputs (node, position) that take it."""
         back = self._new.fresh(f"{name}_dequantized")
-        pair = self._new.pair(name, back, self._steps[name])
+        pair = self._new.pair(name, back, steps=self._steps[name])
         self._new.put(pair, behind=maker)
         for index, position in places:
             self._graph.node[index].input[position] = back

@@ -22,6 +22,8 @@ from edgekit.quantize.elements import FLOAT, captured, element_types, names_in
 from edgekit.tensors import Array
 
 _ONNX = ("", "ai.onnx")
+_OPSET = 17
+"""That of the probes of a model which has no operator of ONNX's own."""
 _AXES_ARE_INPUTS = {"ReduceSum": 13, "ReduceMax": 18, "ReduceMin": 18}
 """The opsets from which on an operator takes its axes as an input and not as an attribute."""
 
@@ -40,7 +42,9 @@ class Probe:
         self._made: dict[tuple[str, ...], str] = {}
         self._opsets = list(model.opset_import)
         self._taken = names_in(model.graph)
-        self._opset = next(o.version for o in model.opset_import if o.domain in _ONNX)
+        if not any(opset.domain in _ONNX for opset in self._opsets):
+            self._opsets.append(helper.make_opsetid("", _OPSET))
+        self._opset = next(o.version for o in self._opsets if o.domain in _ONNX)
 
     def flat(self, value: str) -> str:
         """Lay out a value in one dimension."""

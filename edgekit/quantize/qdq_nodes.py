@@ -38,7 +38,7 @@ class QdqNodes:
         """Put what stands behind one position behind another one."""
         self.put(self._behind.pop(source, []), behind=target)
 
-    def pair(self, source: str, target: str, steps: Steps) -> list[Any]:
+    def pair(self, source: str, target: str, *, steps: Steps) -> list[Any]:
         """Make Q and DQ between two names."""
         scale = self.constant(f"{target}_scale", np.array(steps.scale, np.float32))
         zero = self.constant(f"{target}_zero_point", np.array(steps.zero_point, self._kind))
@@ -48,12 +48,12 @@ class QdqNodes:
             helper.make_node("DequantizeLinear", [between, scale, zero], [target]),
         ]
 
-    def dequantized(self, name: str, integers: Array, scale: Array, axis: int | None) -> str:
+    def dequantized(self, name: str, integers: Array, *, scale: Array, axis: int | None) -> str:
         """Store integers and a DequantizeLinear that turns them back; return what that gives."""
         inputs = [
             self.constant(f"{name}_{integers.dtype.name}", integers),
             self.constant(f"{name}_scale", scale),
-            self.zeros(name, scale, integers.dtype.type),
+            self.zeros(name, scale, kind=integers.dtype.type),
         ]
         back = self.fresh(f"{name}_dequantized")
         node = helper.make_node("DequantizeLinear", inputs, [back])
@@ -62,15 +62,18 @@ class QdqNodes:
         self._first.append(node)
         return back
 
-    def zeros(self, name: str, scale: Array, kind: Any) -> str:
+    def zeros(self, name: str, scale: Array, *, kind: Any) -> str:
+        """Store zero points of 0, one for each scale, and return their name."""
         return self.constant(f"{name}_zero_point", np.zeros(scale.shape, kind))
 
     def constant(self, name: str, array: Array) -> str:
+        """Store an array and return the name that it got."""
         name = self.fresh(name)
         self._graph.initializer.append(numpy_helper.from_array(array.copy(order="C"), name))
         return name
 
     def fresh(self, name: str) -> str:
+        """Return a name that nothing has yet, this one if that is so."""
         while name in self._taken:
             name += "_"
         self._taken.add(name)

@@ -40,6 +40,7 @@ class Row(msgspec.Struct, frozen=True):
 def ranked(
     units: Sequence[NodeGroup],
     noises: Mapping[str, Noise],
+    *,
     estimates: Mapping[str, float],
     operators: Mapping[str, str],
     costs: NodeCosts | None,

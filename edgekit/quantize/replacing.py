@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +28,8 @@ _ASKED = "asked for"
 _ELSEWHERE = "it holds graphs of its own, which stay in float"
 _NO_GAIN = "this target gains nothing by it"
 _ALL = "*"
+_RECURRENT = frozenset({"GRU", "RNN"})
+_SHOWN = 6
 
 
 class Replaced(msgspec.Struct, frozen=True):
@@ -77,7 +79,7 @@ def rewrite(
             node.input[index]
             for node in model.graph.node
             for index in weights.get(node.op_type, ())
-            if _known_domain(node) and index < len(node.input)
+            if _known_domain(node) and index < len(node.input) and label(node) not in keep_float
         },
     )
     rewriting = Rewriting(model, path=str(path))
@@ -103,16 +105,26 @@ def rewrite(
     return Replaced(tuple(nodes), kept, files.save(model, output, external_data=outside))
 
 
+def listed(names: Sequence[str]) -> str:
+    """Name the first few of some nodes, and say how many there are more."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
 def _kept_for(
     rewriting: Rewriting, node: Any, stays: Mapping[str, str], rules: Rules, gains: Collection[str]
 ) -> str | None:
     """Say why a node stays whatever it looks like, None where that isn't so."""
     if any(True for _ in subgraphs(node)):
         return _ELSEWHERE
-    if not _known_domain(node) or not any(name in rewriting.weights for name in node.input):
+    if not _known_domain(node):
         return None
-    if node.op_type in stays:
+    # The weights of a recurrent node are often put together while it runs.
+    weighted = any(name in rewriting.weights for name in node.input)
+    if node.op_type in stays and (weighted or node.op_type in _RECURRENT):
         return stays[node.op_type]
+    if not weighted:
+        return None
     return _NO_GAIN if node.op_type in rules and node.op_type not in gains else None
 
 

@@ -31,6 +31,7 @@ class Rewriting:
         nodes: its nodes.
         weights: its initializers, by name.
         shapes: the shapes of its values as far as they are known; None for a size that isn't.
+        spelled_out: the names of float32 values that new nodes make of stored weights, by weight.
     """
 
     def __init__(self, model: Any, *, path: str) -> None:
@@ -38,6 +39,7 @@ class Rewriting:
         self.nodes = list(model.graph.node)
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self.shapes = _shapes(model.graph)
+        self.spelled_out: dict[tuple[str, ...], str] = {}
         self._path = path
         self._taken = names_in(model.graph)
         self._replaced: dict[int, list[Any]] = {}

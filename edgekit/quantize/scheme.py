@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from edgekit.errors import UnknownName
+from edgekit.errors import BadValue, UnknownName
 from edgekit.installed import missing_extra
 from edgekit.package.values import Calibration, QuantRules, Recipe, Target
 from edgekit.tensors import Feed
@@ -95,7 +95,8 @@ class SchemeInfo:
     """A scheme: its name, the precision that it gives, and the provider that it is made for.
 
     `where` is a sentence about where it pays. `needs_data` says that it looks at real values
-    without which it can't be done. `prepare` does once what doesn't depend on the nodes that are
+    without which it can't be done. `takes` names the fields of `Settings` that it heeds. `prepare`
+    does once what doesn't depend on the nodes that are
     left in float (measuring values), and returns what writes the model.
     """
 
@@ -106,6 +107,18 @@ class SchemeInfo:
     where: str
     prepare: Callable[[Work], Write]
     needs_data: bool = False
+    takes: tuple[str, ...] = ()
+
+    def refuse_unheeded(self, settings: Settings) -> None:
+        """Raise BadValue for a setting that the scheme has no use for."""
+        for name, value in msgspec.structs.asdict(settings).items():
+            if value is not None and name not in self.takes:
+                raise BadValue(
+                    what=f"{name.replace('_', ' ')} of {self.name}",
+                    asked=str(value),
+                    expected=f"a scheme that heeds it; {self.name} heeds "
+                    + (", ".join(self.takes).replace("_", " ") or "no setting"),
+                )
 
 
 def find(name: str) -> SchemeInfo:

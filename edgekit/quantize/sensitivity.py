@@ -217,7 +217,7 @@ def _measured(
     log.info("quantizing each of %d %ss alone", len(units), by)
     suspects = sorted(units, key=lambda unit: -estimate(unit, estimates)[0])
     noises = alone.each(suspects, wall_s=work.wall_s, progress=work.progress)
-    rows = ranked(units, noises, estimates, operators, costs)
+    rows = ranked(units, noises, estimates=estimates, operators=operators, costs=costs)
     carriers = carriers_of(rows)
     blamed = {node for row in rows if row.name in carriers for node in row.nodes}
     late = len(units) - len(noises)

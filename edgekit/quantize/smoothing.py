@@ -99,19 +99,6 @@ def channel_maxima(
     }
 
 
-def outliers(maxima: Mapping[str, Array]) -> dict[str, float]:
-    """Tell how many times larger the largest channel of each value is than its median channel.
-
-    With one scale for all channels, the median channel is left 256 levels divided by this. Channels
-    that are always 0 don't count; 1 where all are.
-    """
-    found = {}
-    for value, maximum in maxima.items():
-        alive = maximum[maximum > 0]
-        found[value] = float(alive.max() / np.median(alive)) if len(alive) else 1.0
-    return found
-
-
 def gains(model: Any, maxima: Mapping[str, Array], *, alpha: float = ALPHA) -> dict[str, float]:
     """Foretell how many dB of rounding noise smoothing takes from the answers behind each value.
 

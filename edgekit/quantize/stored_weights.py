@@ -57,10 +57,14 @@ def store_in_8_bits(rewriting: Rewriting, node: Any, *, positions: tuple[int, ..
     for index, array in found.items():
         name = inputs[index]
         integers, scales = _rounded(array, node, index)
-        stored = rewriting.constant(f"{name}_int8", integers)
-        numbers = rewriting.add("Cast", [stored], attributes={"to": 1})[0]
-        scale = rewriting.constant(f"{name}_scale", scales)
-        inputs[index] = rewriting.add("Mul", [numbers, scale])[0]
+        # Nodes that share a weight share what is spelled out of it.
+        key = (name, *map(str, scales.shape))
+        if key not in rewriting.spelled_out:
+            stored = rewriting.constant(f"{name}_int8", integers)
+            numbers = rewriting.add("Cast", [stored], attributes={"to": 1})[0]
+            scale = rewriting.constant(f"{name}_scale", scales)
+            rewriting.spelled_out[key] = rewriting.add("Mul", [numbers, scale])[0]
+        inputs[index] = rewriting.spelled_out[key]
     rewriting.again(inputs)
     return ""
 

@@ -16,7 +16,7 @@ from edgekit.package.values import Recipe
 from edgekit.quantize.block_products import multiply_in_blocks
 from edgekit.quantize.elements import label, read_typed
 from edgekit.quantize.products import product_of
-from edgekit.quantize.replacing import Rules, rewrite
+from edgekit.quantize.replacing import Rules, listed, rewrite
 from edgekit.quantize.rewriting import Rewriting
 from edgekit.quantize.row_tables import (
     fills_bytes,
@@ -81,8 +81,8 @@ def prepared(work: Work, scheme: Scheme, *, bits: int, block_size: int) -> Write
                 f"{first} and the like have 8 at the least: use int8-weight",
             )
         notes = (
-            f"the weights of {len(stored)} nodes have 8 bits in the file and are float32 in memory:"
-            " ONNX Runtime has no kernel that takes them as integers",
+            "weights have 8 bits in the file and are float32 in memory, for want of a kernel that "
+            f"takes them as integers, of {listed(stored)}",
         )
         return Made(
             recipe=Recipe(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgekit import providers
 from edgekit.providers import Option, ProviderInfo
+from edgekit.report import quant_rules
 
 BEGINS = "<!-- table of providers: python docs/write_providers.py -->"
 OPTIONS_BEGIN = "<!-- tables of options: python docs/write_providers.py -->"
@@ -39,7 +40,12 @@ def with_tables(document: str) -> str:
     Raises:
         ValueError: the document lacks one of the lines.
     """
-    for begins, made in ((BEGINS, table()), (OPTIONS_BEGIN, option_tables())):
+    tables = {
+        BEGINS: table(),
+        quant_rules.BEGINS: quant_rules.rules_table(),
+        OPTIONS_BEGIN: option_tables(),
+    }
+    for begins, made in tables.items():
         before, found, rest = document.partition(begins)
         _, ends, after = rest.partition(ENDS)
         if not found or not ends:

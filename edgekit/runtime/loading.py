@@ -131,7 +131,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         return _open_onnx(path, variant, way, why)
     package = _read(path)
     chosen, reason = choose(package, variant)
-    unfit = provider.refuses(chosen.facts) or recordable.unrecordable(
+    unfit = provider.unfit(chosen.facts, chosen.precision) or recordable.unrecordable(
         way.session, chosen.facts.operators
     )
     if unfit:

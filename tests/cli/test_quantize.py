@@ -27,7 +27,9 @@ def test_a_variant_is_made_and_told(tiny_package: Path, here: Here, capsys: Capt
     assert here("quantize", tiny_package, "--scheme", "fp16") == 0
     said = capsys.readouterr()
     lines = said.out.splitlines()
-    assert lines[0].startswith(f"{tiny_package}  fp16 · fp16, made from fp32 for cuda · ")
+    assert lines[0].startswith(
+        f"{tiny_package}  fp16 · fp16, made from fp32 for any machine with the provider cuda · "
+    )
     assert lines[1] == "On 20 held-out cases:"
     assert [line.split()[0] for line in lines[3:5]] == ["fp32", "fp16"]
     assert "It pays on GPUs" in said.out

@@ -106,6 +106,13 @@ def test_stacks_that_do_not_fit_are_told_before_any_case(
 
 
 @STACKED
+def test_rows_for_a_fixed_batch_are_told_what_to_do(write: Any, read: Read, tmp_path: Path) -> None:
+    takes = Signature((TensorSpec("x", "float32", (2, 4)),), ())
+    with pytest.raises(InputError, match="made for 2 rows a call: give 2 a case, or export it"):
+        next(read(write(tmp_path, x=np.zeros((12, 4))), takes))
+
+
+@STACKED
 def test_empty_stacks_have_no_case(
     write: Any, read: Read, takes: Signature, tmp_path: Path
 ) -> None:

@@ -136,6 +136,11 @@ def test_the_batch_axis_may_be_left_out(shape: Any, given: Any, expected: Any) -
 
 def test_another_axis_may_not_be_left_out() -> None:
     with pytest.raises(InputError, match="has 1 dimensions"):
+        fitted(np.zeros(3, np.float32), takes("float32", Dim("time"), 3))
+
+
+def test_a_row_for_a_fixed_batch_is_told_what_to_do() -> None:
+    with pytest.raises(InputError, match=r"made for 2 rows a call: give 2 a case, or .*--dynamic"):
         fitted(np.zeros(3, np.float32), takes("float32", 2, 3))
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgekit.errors import BadValue, EdgekitError, FactoryFailed
+from edgekit.errors import BadValue, EdgekitError, FactoryFailed, InputError
 from edgekit.tensors import Case, Dim, Signature, TensorSpec
 from exporters import data
-from exporters.data import data_of, refuse_without_classes
+from exporters.data import chosen_data, data_of, kept_notes, metric_of, refuse_without_classes
 from exporters.exportable import Exportable
+from exporters.requests import ExportOptions
 
 SIGNATURE = Signature((TensorSpec("input", "float32", (Dim("n", 1, 8), 3)),), ())
 
@@ -67,6 +69,7 @@ def fails() -> Iterator[Case]:
         (cases(Case({"input": np.zeros((1, 3))})), "input has dtype float64 and the model takes"),
         (cases(Case({"input": np.zeros((1, 4), np.float32)})), "Axis 1 of input has size 4"),
         (cases(Case({"input": np.zeros(3, np.float32)})), "input has 1 dimensions"),
+        (cases(Case(x(np.nan))), "input is NaN or infinite in 3 of 3 elements"),
         (cases(Case(x(1, rows=9))), "Axis 0 of input has size 9 and the model takes n:1..8"),
         (cases(Case(x(1), label="3")), "its label is '3'; a class is a whole number"),  # type: ignore[arg-type]
         (cases(Case(x(1), label=3.0)), "its label is 3.0; a class is a whole number"),  # type: ignore[arg-type]
@@ -110,6 +113,73 @@ def test_a_case_in_both_sets_is_refused() -> None:
     )
     with pytest.raises(BadValue, match="calibration data cannot be partly the evaluation data"):
         data_of(given, SIGNATURE)
+
+
+def test_a_row_of_a_batch_that_is_in_both_sets_is_refused() -> None:
+    batch = {"input": np.arange(12, dtype=np.float32).reshape(4, 3)}
+    single = {"input": batch["input"][2:3]}
+    given = exportable(evaluation=cases(Case(single)), calibration=cases(Case(batch)))
+    with pytest.raises(BadValue, match="1 of the 1 rows of cases are in both, the first in case 0"):
+        data_of(given, SIGNATURE)
+
+
+def test_given_data_take_the_place_of_the_module_s_own(tmp_path: Path) -> None:
+    own = exportable(evaluation=cases(Case(x(1))), calibration=cases(Case(x(2))), dataset="digits")
+    np.savez(tmp_path / "held.npz", input=np.full((5, 3), 3.0), label=np.arange(5))
+    options = ExportOptions(eval_data="held.npz", data_folder=str(tmp_path))
+    chosen = chosen_data(own, options, SIGNATURE)
+    assert chosen.names == {"test": "cases of held.npz", "train": "digits"}
+    read = data_of(chosen.exportable, SIGNATURE)
+    assert [case.label for case in read.evaluation] == [0, 1, 2, 3, 4]
+    assert [float(case.feed["input"].mean()) for case in read.calibration] == [2.0]
+    untouched = chosen_data(own, ExportOptions(), SIGNATURE)
+    assert untouched.exportable == own
+    assert untouched.names == {"test": "digits", "train": "digits"}
+
+
+def test_given_data_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "train.npz", input=np.full((5, 4), 3.0))
+    options = ExportOptions(calib_data="train.npz", data_folder=str(tmp_path))
+    with pytest.raises(InputError, match=r"The calibration data train\.npz don't fit the model at"):
+        chosen_data(exportable(), options, SIGNATURE)
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "metric"),
+    [
+        ({"label": [0, 1]}, np.zeros((2, 2), np.float32), "top1"),
+        ({"label": [0, 1]}, np.zeros((2, 7, 2), np.float32), "closeness"),
+        ({"label": [0, 1]}, np.zeros((2, 2), np.int64), "closeness"),
+        ({}, np.zeros((2, 2), np.float32), "closeness"),
+    ],
+)
+def test_right_classes_are_counted_where_given_data_have_labels_for_them(
+    labels: dict[str, Any], scores: Any, metric: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "held.npz", input=np.full((2, 3), 3.0), **labels)
+    options = ExportOptions(eval_data="held.npz", data_folder=str(tmp_path))
+    chosen = chosen_data(exportable(), options, SIGNATURE)
+    read = data_of(chosen.exportable, SIGNATURE)
+    assert metric_of(chosen, read.evaluation, {"y": scores}) == metric
+
+
+def test_a_label_of_no_class_is_told_before_the_export(tmp_path: Path) -> None:
+    given = exportable(evaluation=cases(Case(x(1), label=1), Case(x(2), label=4)), metric="top1")
+    chosen = chosen_data(given, ExportOptions(), SIGNATURE)
+    read = data_of(given, SIGNATURE)
+    with pytest.raises(FactoryFailed, match="at case 1: its label is 4, and the module scores the"):
+        metric_of(chosen, read.evaluation, {"y": np.zeros((2, 4), np.float32)})
+
+
+def test_cases_that_a_package_does_not_keep_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "EVALUATION_CASES", 2)
+    np.savez(tmp_path / "held.npz", input=np.full((5, 3), 3.0))
+    options = ExportOptions(eval_data="held.npz", data_folder=str(tmp_path))
+    chosen = chosen_data(exportable(calibration=cases(Case(x(2)))), options, SIGNATURE)
+    read = data_of(chosen.exportable, SIGNATURE)
+    assert kept_notes(chosen, read) == ["the package keeps the first 2 of 5 evaluation cases"]
 
 
 def test_only_so_many_cases_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def test_inputs_are_named_by_the_example_or_as_asked(
         ({"values": {"image": (0.0, 0.5)}}, "whose values go from 0 to 1"),
         ({"evaluation": [1, 2]}, "evaluation cannot be list: expected a function"),
         ({"calibration": iter(())}, "calibration cannot be tuple_iterator"),
-        ({"metric": "f1"}, "metric cannot be 'f1': expected top1 or closeness"),
+        ({"metric": "f1"}, "metric cannot be 'f1': expected top1 or agreement or closeness"),
         ({"labels": "0123456789"}, "labels cannot be '0123456789': expected a sequence of texts"),
         ({"name": "../up"}, r"name cannot be '\.\./up'"),
     ],

@@ -165,7 +165,7 @@ def test_rows_that_a_variant_was_calibrated_with_are_not_measured_on(
     recipe = Recipe("int8-static", calibration=Calibration("train", 2, rows=rows))
     int8 = msgspec.structs.replace(package.variants[0], name="int8", parent="fp32", recipe=recipe)
     recommitted(tiny_package, msgspec.structs.replace(package, variants=(*package.variants, int8)))
-    with pytest.raises(BadValue, match="what the variant int8 was calibrated with .* case 10"):
+    with pytest.raises(BadValue, match=r"what the variant int8 was calibrated with .* case 10"):
         given_evaluation([open_subject(tiny_package)], eval_data=held, calib_data=None)
 
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgekit.intervals import Changes, drop
 from edgekit.measure.results import (
     Bench,
     BenchReport,
@@ -104,6 +105,20 @@ def test_distance_is_the_worst_of_timed_runs_and_held_out_cases(
     ).rows[1]
     assert (row.max_abs_error, row.cosine) == (3.0, 0.8)
     assert (row.accuracy, row.agreement) == (wilson(8, 9), wilson(9, 9))
+
+
+def test_a_drop_is_told_of_all_but_the_baseline(
+    measurement: MakeMeasurement, bench_of: MakeBench
+) -> None:
+    lost = drop(Changes(9, 2, 1))
+    quality = Quality("digits", 9, "key", drop=lost, changes=Changes(9, 2, 1))
+    rows = report(
+        bench_of(
+            measurement("a", samples(1000), quality=quality),
+            measurement("b", samples(1000), quality=quality),
+        )
+    ).rows
+    assert [row.drop for row in rows] == [None, lost]
 
 
 def test_an_original_is_marked_and_its_weights_are_its_size(

@@ -31,7 +31,7 @@ def test_every_provider_has_rules_or_a_reason(provider: str, scheme: Scheme) -> 
     assert said.operators or scheme in ("fp16", "bf16")
     assert len(set(said.operators)) == len(said.operators)
     if scheme == "int8-static":
-        assert "int8" in info.precisions or provider == "directml"
+        assert "int8" in info.precisions
     if scheme == "bf16":
         assert "bfloat16" in info.precisions
 

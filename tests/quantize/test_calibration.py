@@ -170,6 +170,17 @@ def test_every_opset_s_reductions_are_written(save: Save, opset: int) -> None:
     assert found.ranges["y"].high == pytest.approx(np.e, rel=1e-6)
 
 
+def test_a_model_of_other_operators_alone_is_looked_at(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["com.microsoft": 1]> g '
+        "(float[n] x) => (float[n] y) { y = com.microsoft.QuickGelu(x) }"
+    )
+    onnx.save(model, tmp_path / "model.onnx")
+    found = observed(tmp_path / "model.onnx", [{"x": np.array([-1, 0], np.float32)}], "x", "y")
+    assert found.ranges["x"] == Range(-1, 0)
+    assert found.ranges["y"].low == pytest.approx(-0.154, abs=1e-3)
+
+
 def test_external_data_is_found(save: Save) -> None:
     weights = {"w": np.full((8, 8), 2, np.float32)}
     model = save("(float[n,8] x) => (float[n,8] y) { y = MatMul(x, w) }", weights=weights)

@@ -222,7 +222,7 @@ def test_an_fp16_model_answers_as_its_original(name: str, save: Save, run: Run) 
     model = save(text, weights=weights)
     output, made = quantized(model, feed)
     onnx.checker.check_model(str(output), full_check=True)
-    assert made.nodes > 0
+    assert made.nodes
     assert made.stand_in is not None
     expected = run(model, feed)
     for path in (output, made.stand_in):
@@ -269,7 +269,7 @@ def test_nodes_are_fp16_between_two_casts(save: Save, nodes: Nodes) -> None:
     output = model.with_name("half.onnx")
     done = fp16.convert(model, output)
     assert nodes(output) == ["Cast", "MatMul", "Relu", "Cast"]
-    assert (done.nodes, done.casts, done.kept, done.files) == (2, 2, {}, ())
+    assert (len(done.nodes), done.casts, done.kept, done.files) == (2, 2, {}, ())
     (weight,) = onnx.load(output).graph.initializer
     assert (weight.name, weight.data_type) == ("w", onnx.TensorProto.FLOAT16)
 
@@ -279,7 +279,7 @@ def test_a_node_that_was_asked_for_stays_in_float32(save: Save, run: Run, nodes:
     feed = {"x": drawn(4, 4)}
     output, made = quantized(model, feed, keep_float=("Exp:k",))
     assert nodes(output) == ["Cast", "MatMul", "Cast", "Exp", "Cast", "Mul", "Cast"]
-    assert made.keep_float == ("Exp:k",)
+    assert made.recipe.keep_float == ("Exp:k",)
     assert made.kept == {"Exp:k": "asked for"}
     np.testing.assert_allclose(run(output, feed)["y"], run(model, feed)["y"], rtol=1e-2, atol=1e-2)
 

@@ -61,6 +61,14 @@ def unoptimized(path: Path, feed: dict[str, Any]) -> list[Any]:
     return list(session.run(None, feed))
 
 
+def in_wide_integers(path: Path, feed: dict[str, Any]) -> Any:
+    """Answer as ONNX defines it, which no processor's 16 bits cut off."""
+    from onnx.reference import ReferenceEvaluator
+
+    answers: Any = ReferenceEvaluator(str(path)).run(None, feed)
+    return answers[0]
+
+
 def bound(x: Any, rows: Any, *, bits: int = 8) -> float:
     """How far a product may be off: each of its terms is rounded on both sides."""
     step = (max(x.max(initial=0), 0) - min(x.min(initial=0), 0)) / 255
@@ -96,11 +104,10 @@ def test_matmul_of_any_shape_answers_within_what_rounding_costs(
         f"({head}{depth}] x) => ({head}{columns}] y) {{ y = MatMul(x, w) }}", weights={"w": weight}
     )
     output, _ = made(model, rules=QuantRules(weight_bits=bits, per_channel=per_channel))
-    got = run(output, {"x": x})["y"]
-    assert got.shape == (*batch, columns)
     # Without VNNI, 8-bit weights may leave 16 bits; with 7 they don't, whatever runs this.
-    slack = 1 if bits == 7 else 3
-    assert np.abs(got - x @ weight).max() <= slack * bound(x, weight.T, bits=bits)
+    got = run(output, {"x": x})["y"] if bits == 7 else in_wide_integers(output, {"x": x})
+    assert got.shape == (*batch, columns)
+    assert np.abs(got - x @ weight).max() <= bound(x, weight.T, bits=bits)
 
 
 @pytest.mark.parametrize("turned", [0, 1])
@@ -227,7 +234,7 @@ def test_lstm_whose_weights_are_put_together_at_run_time_is_covered(
             "axes": np.array([0], np.int64),
         },
     )
-    output, _ = made(model)
+    output, _ = made(model, rules=QuantRules(weight_bits=7))
     assert nodes(output) == ["DynamicQuantizeLSTM"]
     feed = {"x": drawn(4, 1, 8)}
     assert cosine(run(output, feed)["h"], run(model, feed)["h"]) > 0.99
@@ -237,6 +244,12 @@ KEPT = {
     "GRU": (
         "(float[t,1,8] x) => (float[1,1,16] h) { y, h = GRU<hidden_size=16>(x, w, r) }",
         {"w": drawn(1, 48, 8), "r": drawn(1, 48, 16)},
+        "no integer kernel",
+    ),
+    "GRU of weights that are put together": (
+        "(float[t,1,8] x) => (float[1,1,16] h) { w = Unsqueeze(a, z) r = Unsqueeze(b, z) "
+        "y, h = GRU<hidden_size=16>(x, w, r) }",
+        {"a": drawn(48, 8), "b": drawn(48, 16), "z": np.array([0], np.int64)},
         "no integer kernel",
     ),
     "RNN": (
@@ -377,7 +390,7 @@ def test_product_behind_outliers_takes_its_input_in_blocks(
     assert nodes(output).count("MatMulNBits") == nodes(output).count("MatMulInteger") == 1
     assert done.cases == 2
     assert done.recipe.block_size == 128
-    assert "MatMul:b" in done.notes[0]
+    assert done.notes[0].endswith("at MatMul:b")
     exact = run(model, feed)["y"]
     in_blocks = np.abs(run(output, feed)["y"] - exact).max()
     blind, done = made(model)
@@ -397,8 +410,9 @@ def test_smoothing_that_is_asked_for_moves_outliers_into_the_weights(save: Save,
     )
     feed = {"x": drawn(8, 64)}
     exact = run(model, feed)["y"]
-    plain = np.abs(run(made(model, feeds=(feed,))[0], feed)["y"] - exact).max()
-    output, done = made(model, feeds=(feed,), smooth=0.8)
+    safe = QuantRules(weight_bits=7)
+    plain = np.abs(run(made(model, feeds=(feed,), rules=safe)[0], feed)["y"] - exact).max()
+    output, done = made(model, feeds=(feed,), rules=safe, smooth=0.8)
     assert done.recipe.smooth == 0.8
     assert done.nodes == ("MatMul:y",)
     assert np.abs(run(output, feed)["y"] - exact).max() < plain
@@ -507,7 +521,7 @@ def test_weight_that_is_listed_as_an_input_is_none_any_more(save: Save, run: Run
     loaded.graph.initializer.append(onnx.numpy_helper.from_array(drawn(32, 16), "w"))
     loaded.ir_version = 3
     onnx.save(loaded, model)
-    output, _ = made(model)
+    output, _ = made(model, rules=QuantRules(weight_bits=7))
     after = onnx.load(output)
     assert [value.name for value in after.graph.input] == ["x"]
     assert after.ir_version >= 4

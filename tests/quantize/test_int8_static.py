@@ -183,6 +183,35 @@ def test_values_without_outliers_are_left_alone(
     assert prepare(work(path, feeds))(tmp_path / "int8.onnx", ()).recipe.smooth is None
 
 
+def test_a_node_that_stays_float_is_not_corrected(
+    save: Save, run: Run, work: Callable[..., Work], tmp_path: Path
+) -> None:
+    """With one node alone in integers, all others answer what they answered."""
+    path, feed = save(TEXT.replace("float[n,5] y)", "float[n,5] y, float[n,6] f)")), FEEDS[0]
+    model = onnx.load(path)
+    for name, array in WEIGHTS.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    onnx.save(model, path)
+    write = prepare(work(path, FEEDS))
+    made = write(tmp_path / "one.onnx", ("Conv:a",))
+    assert made.recipe.bias_corrected
+    answers = [run(p, feed) for p in (path, tmp_path / "one.onnx")]
+    np.testing.assert_allclose(answers[0]["f"], answers[1]["f"], atol=1e-5)
+    assert np.abs(answers[0]["y"] - answers[1]["y"]).max() > 1e-5
+
+
+def test_a_product_without_a_bias_gets_no_node_behind_it(
+    save: Save, run: Run, work: Callable[..., Work], tmp_path: Path
+) -> None:
+    path = save("(float[n,8] x) => (float[n,4] y) { y = MatMul(x, w) }", weights={"w": draw(8, 4)})
+    feeds = [{"x": draw(4, 8, seed=seed)} for seed in range(3)]
+    made = prepare(work(path, feeds))(tmp_path / "int8.onnx", ())
+    assert made.nodes == ("MatMul:y",)
+    assert not made.recipe.bias_corrected
+    assert "Add" not in [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
+    assert cosine(run(tmp_path / "int8.onnx", feeds[0])["y"], run(path, feeds[0])["y"]) > 0.999
+
+
 def test_bias_correction_can_be_left_out(
     save: Save, work: Callable[..., Work], tmp_path: Path
 ) -> None:

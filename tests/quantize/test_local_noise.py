@@ -46,7 +46,7 @@ def int8(x: Any) -> Any:
     return np.rint(x / scale) * scale
 
 
-ROUNDED = {
+ROUNDED: dict[str | None, Any] = {
     "uint8": uint8,
     "int8": int8,
     "float16": lambda x: x.astype(np.float16).astype(np.float32),

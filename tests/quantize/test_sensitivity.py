@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="models are converted with onnx")
 
 from edgekit.errors import BadValue, CorruptPackage, NotFound, UnknownName  # noqa: E402
-from edgekit.package import commit, reading  # noqa: E402
+from edgekit.package import cases, commit, reading  # noqa: E402
+from edgekit.package.values import CaseFile  # noqa: E402
 from edgekit.quantize.alone import Alone  # noqa: E402
 from edgekit.quantize.evaluation import Noise  # noqa: E402
 from edgekit.quantize.ranking import CARRY, Row, carriers_of  # noqa: E402
 from edgekit.quantize.sensitivity import Sensitivity, sensitivity  # noqa: E402
+from edgekit.tensors import Case  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +125,30 @@ def test_what_the_time_does_not_suffice_for_keeps_its_estimate(
     assert estimates == sorted(estimates)
 
 
-def test_static_ranges_take_the_packages_values_or_none_at_all(
-    wild_package: Path, cnn_package: Path
+def test_static_ranges_take_real_values_or_made_up_ones_where_that_is_asked(
+    wild_package: Path,
 ) -> None:
     with pytest.raises(BadValue, match="--calib-data"):
         sensitivity(wild_package)
     made_up = sensitivity(wild_package, synthetic=True, cases=2)
-    assert (made_up.synthetic, made_up.cases) == (True, 2)
-    real = sensitivity(cnn_package, cases=4)
-    assert (real.scheme, real.dataset, real.cases) == ("int8-static", "digits", 4)
-    assert (real.synthetic, real.calibrated_on) == (False, 256)
-    assert {"Conv": 1} in [row.operators for row in real.rows]
-    assert real.whole.sqnr_db is not None
-    assert real.whole.sqnr_db > 20
+    assert (made_up.scheme, made_up.cases, made_up.synthetic) == ("int8-static", 2, True)
+
+
+def test_the_packages_own_calibration_cases_are_used(wild_package: Path, tmp_path: Path) -> None:
+    path = tmp_path / "calibrated.edgekit"
+    shutil.copytree(wild_package, path)
+    package = reading.read(path)
+    generator = np.random.default_rng(1)
+    real = [Case({"x": generator.standard_normal((2, 16)).astype(np.float32)}) for _ in range(7)]
+    digest = cases.content_sha256_of_all(real)
+    file = CaseFile("calibration.safetensors", "numbers", "train", len(real), digest)
+    graph = msgspec.structs.replace(package.graphs[0], calibration=file)
+    package = msgspec.structs.replace(package, graphs=(graph,))
+    commit.commit(path, package, {file.file: cases.encode(real)})
+    found = sensitivity(path, cases=4)
+    assert (found.dataset, found.cases, found.calibrated_on) == ("numbers", 4, 7)
+    assert found.synthetic is False
+    assert {"one", "two", "three", "four"} <= {row.name for row in found.rows}
 
 
 def test_given_values_are_used(wild_package: Path, tmp_path: Path) -> None:
@@ -175,7 +188,7 @@ def test_few_rows_carry_the_loss_or_none_does(shares: list[float], names: tuple[
 
 
 @pytest.fixture
-def broken(tiny_package: Path) -> Iterator[Callable[[str], Path]]:
+def broken(tiny_package: Path) -> Callable[[str], Path]:
     def make(how: str) -> Path:
         if how == "plain":
             return tiny_package.with_name("tiny.onnx")

@@ -19,7 +19,6 @@ from edgekit.quantize.elements import read_typed  # noqa: E402
 from edgekit.quantize.smoothing import (  # noqa: E402
     channel_maxima,
     gains,
-    outliers,
     smooth,
     smoothable,
 )
@@ -174,11 +173,6 @@ def test_each_channel_gets_the_maximum_that_the_paper_says(save: Save, run: Run)
         path, _ = smoothed(model, "a", alpha=alpha)
         after = maxima_of(path, "a", feeds=feeds_of())["a"]
         np.testing.assert_allclose(after, before**power, rtol=1e-5)
-
-
-def test_outliers_tell_the_largest_channel_from_the_usual_one() -> None:
-    maxima = {"far": np.array([1, 2, 3, 90, 0]), "even": np.ones(4), "dead": np.zeros(3)}
-    assert outliers(maxima) == {"far": 36, "even": 1, "dead": 1}
 
 
 def test_an_exponent_outside_of_its_range_is_refused(save: Save) -> None:

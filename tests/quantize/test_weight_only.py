@@ -211,6 +211,17 @@ def test_such_weights_are_spelled_out_when_the_model_is_loaded(save: Save, tmp_p
     assert [n.op_type for n in onnx.load(tmp_path / "loaded.onnx").graph.node] == ["Conv"]
 
 
+def test_nodes_that_share_a_weight_share_what_is_spelled_out(save: Save, nodes: Nodes) -> None:
+    model = save(
+        "(float[1,16,6,6] x, float[1,16,6,6] z) => (float[1,24,4,4] y) "
+        "{ a = Conv(x, w) b = Conv(z, w) y = Add(a, b) }",
+        weights={"w": drawn(24, 16, 3, 3)},
+    )
+    output, done = made(model, "int8-weight")
+    assert done.nodes == ("Conv:a", "Conv:b")
+    assert nodes(output) == ["Cast", "Mul", "Conv", "Conv", "Add"]
+
+
 @both
 @pytest.mark.parametrize("ids", ["n", "n,m", ""])
 @pytest.mark.parametrize("width", [64, 40, 33])
@@ -259,6 +270,19 @@ def test_tied_head_shares_the_bytes_of_the_table(save: Save, run: Run, name: str
     got = run(output, {"i": np.array([3, -1, 77])})
     error = np.abs(got["y"] - got["e"] @ table.T).max()
     assert error <= bound(got["e"], table, bits=SCHEMES[name], size=64)
+
+
+@both
+def test_tied_head_that_stays_float_takes_no_table_of_its_own(save: Save, name: str) -> None:
+    table = drawn(2000, 64)
+    model = save(
+        "(int64[n] i) => (float[n,2000] y) { e = Gather(table, i) "
+        "t = Transpose<perm=[1,0]>(table) y = MatMul(e, t) }",
+        weights={"table": table},
+    )
+    output, done = made(model, name, keep=("MatMul:y",))
+    assert done.nodes == ("Gather:e",)
+    assert output.stat().st_size < 1.5 * model.stat().st_size
 
 
 @both

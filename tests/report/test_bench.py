@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edgekit.intervals import Changes, drop
 from edgekit.measure.results import BenchReport, LeftOut
 from edgekit.report.bench import benched
 from edgekit.tensors import RunFacts
@@ -19,6 +20,20 @@ TextOf = Callable[..., str]
 def test_the_head_names_the_conditions(bench_report: MakeReport, text_of: TextOf) -> None:
     head = text_of(benched, [bench_report()]).splitlines()[0]
     assert head == "cnn · AMD EPYC 7B13, AVX2 · 2 threads · batch 1 · 1,500 held-out cases"
+
+
+def test_the_head_marks_made_up_cases(bench_report: MakeReport, text_of: TextOf) -> None:
+    made = bench_report()
+    measured = [
+        msgspec.structs.replace(
+            one, quality=msgspec.structs.replace(one.quality, dataset="draws", synthetic=True)
+        )
+        for one in made.bench.measurements
+        if one.quality is not None
+    ]
+    bench = msgspec.structs.replace(made.bench, measurements=measured)
+    head = text_of(benched, [msgspec.structs.replace(made, bench=bench)]).splitlines()[0]
+    assert head.endswith(" · 1,500 draws, made up")
 
 
 @pytest.mark.parametrize(
@@ -139,3 +154,26 @@ def test_names_are_not_read_as_markup(name: str, bench_report: MakeReport, text_
     assert text.startswith(f"{name} · ")
     assert f"{name} is left out: {name}\n" in text
     assert f"Note: {name}\n" in text
+
+
+def test_a_drop_is_shown_with_its_bound_and_explained(
+    bench_report: MakeReport, text_of: TextOf
+) -> None:
+    report = bench_report()
+    assert "drop" not in text_of(benched, [report])
+    rows = [report.rows[0], msgspec.structs.replace(report.rows[1], drop=drop(Changes(1500, 3, 1)))]
+    text = text_of(benched, [msgspec.structs.replace(report, rows=rows)])
+    assert "drop (at most)" in text
+    assert "0.13 pp (0.44 pp)" in text
+    assert "A drop is how many more of the right answers the original has" in text
+
+
+def test_a_model_without_labels_shows_agreement_alone(
+    bench_report: MakeReport, text_of: TextOf
+) -> None:
+    report = bench_report()
+    rows = [msgspec.structs.replace(row, accuracy=None) for row in report.rows]
+    bench = msgspec.structs.replace(report.bench, metric="agreement")
+    text = text_of(benched, [msgspec.structs.replace(report, rows=rows, bench=bench)])
+    assert "agreement [95 %]" in text
+    assert "accuracy" not in text

@@ -10,6 +10,7 @@ from edgekit import graphics, providers
 from edgekit.graphics import Gpu, Graphics
 from edgekit.providers import diagnosis, libraries
 from edgekit.providers.libraries import Missing
+from edgekit.report import quant_rules
 from edgekit.report.providers import (
     BEGINS,
     ENDS,
@@ -42,10 +43,12 @@ def test_every_provider_has_a_row_with_its_names_and_precisions() -> None:
 
 
 def test_a_table_is_made_anew_between_its_lines() -> None:
-    document = f"before\n{BEGINS}\nold\n{ENDS}\nbetween\n{OPTIONS_BEGIN}\nold\n{ENDS}\nafter\n"
-    made = with_tables(document)
+    begins = (BEGINS, quant_rules.BEGINS, OPTIONS_BEGIN)
+    document = "between\n".join(f"{line}\nold\n{ENDS}\n" for line in begins)
+    made = with_tables(f"before\n{document}after\n")
     assert made.startswith(f"before\n{BEGINS}\n\n| name |")
-    assert f"|\n\n{ENDS}\nbetween\n{OPTIONS_BEGIN}\n\n**`coreml`**" in made
+    assert f"|\n\n{ENDS}\nbetween\n{quant_rules.BEGINS}\n\n| name | fp16 |" in made
+    assert f"\n\n{ENDS}\nbetween\n{OPTIONS_BEGIN}\n\n**`coreml`**" in made
     assert made.endswith(f"|\n\n{ENDS}\nafter\n")
     assert "old" not in made
 
@@ -59,6 +62,17 @@ def test_every_option_has_a_row_with_its_values_and_our_default() -> None:
             assert option.says in written
             if option.default is not None:
                 assert f"edgekit: `{option.default}`, since {option.why}" in written
+
+
+def test_fewer_bits_have_a_row_for_every_provider_and_a_reason_for_every_no() -> None:
+    table, reasons = quant_rules.rules_table().split("\n\n")
+    rows = {line.split("`")[1]: line for line in table.splitlines()[2:]}
+    assert list(rows) == providers.names()
+    assert "| uint8, any zero point |" in rows["cpu"]
+    assert "| int8, zero point 0 |" in rows["tensorrt"]
+    for name, line in rows.items():
+        refused = [row for row in reasons.splitlines() if row.startswith(f"- `{name}`, no ")]
+        assert sum(row.partition(":")[0].count(", ") for row in refused) == line.count("| no ")
 
 
 @pytest.mark.parametrize("document", ["", BEGINS, f"{ENDS} {BEGINS}", f"{BEGINS} {ENDS}"])

@@ -45,20 +45,23 @@ def done() -> Quantized:
         quality=quality(90, cosine=0.99),
         parent_quality=quality(95, cosine=1.0),
         made_for="It pays somewhere.",
+        target="CUDA",
         measured_on="this CPU",
     )
 
 
 def test_the_variant_stands_beside_its_parent(done: Quantized, text_of: TextOf) -> None:
     lines = text_of(quantized, "net.edgekit", done).splitlines()
-    assert lines[0] == ("net.edgekit  half[0] · fp16, made from fp32 for cuda · 1.00 MB, ×0.50")
+    assert lines[0] == ("net.edgekit  half[0] · fp16, made from fp32 for CUDA · 1.00 MB, ×0.50")
     assert lines[1] == "On 100 held-out digits:"
     assert lines[3].split()[:3] == ["fp32", "95.0", "%"]
     assert lines[4].split()[:3] == ["half[0]", "90.0", "%"]
     assert lines[5] == "Beside fp32, the furthest of 104 cases:"
     assert lines[7].split() == ["y", "5.0e-01", "0.9900000", "20.0"]
     assert lines[8].split() == ["z", "0", "1.0000000", "exact"]
-    assert lines[9].startswith("In fp16: 5 nodes. In float32: 0 nodes; 1 case ")
+    assert lines[9].startswith(
+        "In fp16: 5 nodes. In float32, of those that could be: 0. 1 case told"
+    )
     assert lines[10] == "Measured on this CPU. It pays somewhere."
     assert lines[11] == "Next: edgekit bench net.edgekit --provider cuda"
 

@@ -71,6 +71,15 @@ def test_a_check_shows_which_answer_is_off(text_of: TextOf) -> None:
     assert lines[5].startswith("Off on this machine: 1 of 2 answers lie further")
 
 
+def test_a_check_says_where_the_figures_come_from(text_of: TextOf) -> None:
+    rows = (CheckRow(0, {}, "y", 1e-6, 1.0, 1e-5, "passed"),)
+    report = CheckReport("tiny", "int8", "cpu", "an x86-64", rows, note="measured elsewhere")
+    assert text_of(checked, [report]).splitlines()[-2:] == [
+        "Note: measured elsewhere",
+        "Right on this machine: 1 of 1 passed.",
+    ]
+
+
 def test_a_check_says_that_a_random_output_has_no_distance(text_of: TextOf) -> None:
     noise = CheckRow(0, {}, "noise", None, None, None, "passed", note=BY_SHAPE)
     reports = [CheckReport("net", name, "cpu", "an x86-64", (noise,)) for name in ("a", "b")]

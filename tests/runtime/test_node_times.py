@@ -38,4 +38,4 @@ def test_it_is_called_in_a_worker_and_leaves_nothing_behind(
         call = Call("edgekit.runtime.node_times:time_nodes", arguments)
         found = worker.call(call, returns=list[NodeTime])
     assert sum(node.us for node in found) > 0
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list((tmp_path / "temporary").glob("edgekit-*")) == []

@@ -42,33 +42,39 @@ def command(
     answer is off.
     """
     from edgekit.cli import output as out
-    from edgekit.errors import GateFailed
+    from edgekit.errors import GateFailed, ProviderUnfit
     from edgekit.measure.ways import How, settle
     from edgekit.runtime.loading import open_model, variant_names
 
     choice = session_choice(provider, provider_options, threads=threads, idle=idle)
     how, note = settle(How(choice, library, strict))
     reports: list[CheckReport] = []
+    notes = [note] if note else []
     with out.progress(f"checking {package}"):
         for name in [variant] if variant is not None else variant_names(package):
             # The first time round hashes whatever the package lists; a variant's own files are
             # hashed whenever it is opened.
-            with open_model(
-                package,
-                name,
-                how.session,
-                verify=not reports,
-                strict=strict,
-                library=library,
-            ) as model:
-                reports.append(model.check())
+            try:
+                with open_model(
+                    package,
+                    name,
+                    how.session,
+                    verify=not reports,
+                    strict=strict,
+                    library=library,
+                ) as model:
+                    reports.append(model.check())
+            except ProviderUnfit as unfit:
+                if variant is not None:
+                    raise
+                notes.append(f"{name} is left out: {unfit}")
     passed = all(report.passed for report in reports)
     if as_json:
         from edgekit.report.documents import CheckDocument
 
-        out.print_json(CheckDocument(passed, reports, note))
+        out.print_json(CheckDocument(passed, reports, "; ".join(notes)))
     else:
         from edgekit.report.terminal import checked
 
-        checked(out.console(), reports, note=note)
+        checked(out.console(), reports, note="; ".join(notes))
     return 0 if passed else GateFailed.exit_code
