@@ -96,8 +96,8 @@ class SchemeInfo:
 
     `where` is a sentence about where it pays. `needs_data` says that it looks at real values
     without which it can't be done. `takes` names the fields of `Settings` that it heeds. `prepare`
-    does once what doesn't depend on the nodes that are
-    left in float (measuring values), and returns what writes the model.
+    does once what doesn't depend on the nodes that are left in float (measuring values), and
+    returns what writes the model.
     """
 
     name: Scheme

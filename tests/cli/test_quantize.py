@@ -83,7 +83,7 @@ def test_the_exported_cnn_gets_an_fp16_variant(
     ("arguments", "code", "said"),
     [
         (("tiny.edgekit",), 2, "Missing option '--scheme'"),
-        (("tiny.edgekit", "--scheme", "fp15"), 2, "'fp15' is not 'fp16'"),
+        (("tiny.edgekit", "--scheme", "fp15"), 2, "'fp15' is not one of 'fp16'"),
         (("tiny.edgekit", "--scheme", "fp16", "--target", "cdua"), 2, "Did you mean 'cuda'?"),
         (("tiny.edgekit", "--scheme", "fp16", "--variant", "fp23"), 2, "Did you mean 'fp32'?"),
         (("tiny.edgekit", "--scheme", "fp16", "--name", "tuned"), 2, "a word that isn't reserved"),
@@ -142,6 +142,13 @@ def test_the_defaults_are_those_of_the_library() -> None:
             if match := re.search(r"\[default: ([^\]]+)\]", option.help or ""):
                 stated[option.name] = match[1]
     assert stated.pop("name") == "the scheme"
-    assert stated.pop("target") == f"{scheme.find('fp16').target} for fp16"
+    words = {"integers": "int8-static", "fp16": "fp16", "bf16": "bf16"}
+    integers, fp16, bf16 = (scheme.find(name).target for name in words.values())
+    assert (integers, fp16) == ("cpu", bf16)
+    assert stated.pop("target") == f"{integers} for integers, {fp16} for fp16 and bf16"
     assert (library["name"], library["target"]) == (None, None)
+    assert stated.pop("undecided") == library["undecided"]
+    # What the scheme, or the package, has for a default isn't the library's.
+    for left in ("method", "smooth", "bias_correction", "block_size", "eval_data", "calib_data"):
+        stated.pop(left, None)
     assert stated == {"variant": library["variant"], "wall_s": f"{library['wall_s']:g}"}

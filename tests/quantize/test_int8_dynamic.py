@@ -398,6 +398,19 @@ def test_product_behind_outliers_takes_its_input_in_blocks(
     assert in_blocks < np.abs(run(blind, feed)["y"] - exact).max()
 
 
+def test_lstm_that_would_lose_small_channels_stays_float(save: Save) -> None:
+    model = save(
+        "(float[t,n,32] x) => (float[t,d,n,16] y) { y = LSTM<hidden_size=16>(x, w, r) }",
+        weights={"w": drawn(1, 64, 32), "r": drawn(1, 64, 16)},
+    )
+    plain, odd = drawn(5, 2, 32), drawn(5, 2, 32)
+    odd[:, :, 7] *= 1000
+    _, done = made(model, feeds=({"x": plain},))
+    assert done.nodes == ("LSTM:y",)
+    with pytest.raises(BadValue, match="would lose its small channels"):
+        made(model, feeds=({"x": odd},))
+
+
 def test_smoothing_that_is_asked_for_moves_outliers_into_the_weights(save: Save, run: Run) -> None:
     model = save(
         "(float[n,64] x) => (float[n,32] y) { l = LayerNormalization<axis=-1>(x, g, b) "
