@@ -117,8 +117,9 @@ class Recipe(Value, frozen=True):
 
     `keep_float` names the nodes that were left in float32, those without a name by their operator
     and first output ("Add:sum"). `smooth` is the exponent with which outliers of activations were
-    moved into the weights (SmoothQuant), the middle one where they differ; `bias_corrected` says that the mean shift of each node was
-    taken back in its bias; `block_size` is how many weights of a row share a scale.
+    moved into the weights (SmoothQuant), the middle one where they differ; `bias_corrected` says
+    that the mean shift of each node was taken back in its bias; `block_size` is how many weights of
+    a row share a scale.
     """
 
     scheme: Scheme
