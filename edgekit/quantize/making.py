@@ -22,11 +22,8 @@ from edgekit.package.values import PORTABLE, Package, Variant
 from edgekit.providers.targets import described
 from edgekit.quantize import scheme as schemes
 from edgekit.quantize import targets
-from edgekit.quantize.elements import read_typed
 from edgekit.quantize.feeding import Given, given_data
-from edgekit.quantize.limits import known_nodes
 from edgekit.quantize.parents import float_parent
-from edgekit.quantize.repairing import Mended, repaired
 from edgekit.quantize.scheme import Settings, Work, measured_in_place
 from edgekit.terms import Scheme, Undecided
 
@@ -123,8 +120,13 @@ def quantize(
         StorageError: the package can't be changed.
         MissingExtra: `onnx` is not installed.
     """
+    info = schemes.find(scheme)  # says what is missing where `onnx` is
+    # Imported late: what prints a result does without `onnx`.
+    from edgekit.quantize.elements import read_typed
+    from edgekit.quantize.limits import known_nodes
+    from edgekit.quantize.repairing import Mended, repaired
+
     path = Path(package)
-    info = schemes.find(scheme)
     settings = settings or Settings()
     info.refuse_unheeded(settings)
     made_for = targets.resolve(target, info)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.metrics import UNBOUNDED
+from edgekit.package.values import Target
 from edgekit.quantize.evaluation import Noise, in_db
-from edgekit.quantize.groups import NodeGroup
-from edgekit.quantize.node_costs import NodeCosts
+from edgekit.terms import Grain, Scheme
+
+if TYPE_CHECKING:  # they read graphs, and a result is printed without `onnx`
+    from edgekit.quantize.groups import NodeGroup
+    from edgekit.quantize.node_costs import NodeCosts
 
 CARRY = 0.8
 """Whose noise makes up this share of all carries the loss."""
@@ -109,3 +114,33 @@ def carriers_of(rows: Sequence[Row]) -> tuple[str, ...]:
         if carried >= CARRY:
             return tuple(row.name for row in rows[:n]) if 2 * n <= len(rows) else ()
     return ()
+
+
+class Sensitivity(msgspec.Struct, frozen=True):
+    """What quantizing each node of a variant costs, the costliest first.
+
+    `whole` is the noise with all `nodes` quantized. `carriers` are the names of the fewest rows
+    that carry `CARRY` of the noise, empty where that is more than half of them: then no few nodes
+    are to blame; `without` is what is left of the noise with these left in float, by a run of that
+    model. `float_us` and `quantized_us` are what all nodes take in a run; None where the target
+    can't be timed here. `cases` were run, of `dataset`; `calibrated_on` were looked at for ranges.
+    """
+
+    package: str
+    variant: str
+    scheme: Scheme
+    target: Target
+    by: Grain
+    rows: tuple[Row, ...]
+    whole: Noise
+    nodes: int
+    kept: dict[str, str]
+    carriers: tuple[str, ...]
+    without: Noise | None
+    float_us: float | None
+    quantized_us: float | None
+    cases: int
+    dataset: str
+    calibrated_on: int
+    synthetic: bool
+    notes: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from edgekit import machine, providers
 from edgekit.errors import BadValue
 from edgekit.measure.ways import How
 from edgekit.package import reading
-from edgekit.package.values import PORTABLE, Target
+from edgekit.package.values import PORTABLE
 from edgekit.providers.targets import misfit
 from edgekit.quantize import scheme as schemes
 from edgekit.quantize.alone import Alone
@@ -33,7 +33,7 @@ from edgekit.quantize.groups import NodeGroup, groups_of
 from edgekit.quantize.local_noise import local_noise, rounding_of
 from edgekit.quantize.node_costs import NodeCosts, node_costs
 from edgekit.quantize.parents import float_parent
-from edgekit.quantize.ranking import Row, carriers_of, estimate, ranked
+from edgekit.quantize.ranking import Row, Sensitivity, carriers_of, estimate, ranked
 from edgekit.quantize.scheme import Made, Work, Write, measured_in_place
 from edgekit.quantize.targets import resolve
 from edgekit.tensors import Case, Dataset, random_outputs
@@ -44,36 +44,6 @@ log = logging.getLogger("edgekit")
 _HERE = "cpu"
 
 Progress = Callable[[int, int], None]
-
-
-class Sensitivity(msgspec.Struct, frozen=True):
-    """What quantizing each node of a variant costs, the costliest first.
-
-    `whole` is the noise with all `nodes` quantized. `carriers` are the names of the fewest rows
-    that carry `CARRY` of the noise, empty where that is more than half of them: then no few nodes
-    are to blame; `without` is what is left of the noise with these left in float, by a run of that
-    model. `float_us` and `quantized_us` are what all nodes take in a run; None where the target
-    can't be timed here. `cases` were run, of `dataset`; `calibrated_on` were looked at for ranges.
-    """
-
-    package: str
-    variant: str
-    scheme: Scheme
-    target: Target
-    by: Grain
-    rows: tuple[Row, ...]
-    whole: Noise
-    nodes: int
-    kept: dict[str, str]
-    carriers: tuple[str, ...]
-    without: Noise | None
-    float_us: float | None
-    quantized_us: float | None
-    cases: int
-    dataset: str
-    calibrated_on: int
-    synthetic: bool
-    notes: tuple[str, ...] = ()
 
 
 def sensitivity(

@@ -9,8 +9,7 @@ from rich.console import Console
 
 from edgekit.providers.targets import described
 from edgekit.quantize.evaluation import Noise
-from edgekit.quantize.ranking import Row
-from edgekit.quantize.sensitivity import Sensitivity
+from edgekit.quantize.ranking import Row, Sensitivity
 from edgekit.report.figures import MISSING, count, digits
 from edgekit.report.tables import Column, print_table, shown
 
