@@ -18,8 +18,8 @@ from edgekit.package import cases, commit, reading  # noqa: E402
 from edgekit.package.values import CaseFile  # noqa: E402
 from edgekit.quantize.alone import Alone  # noqa: E402
 from edgekit.quantize.evaluation import Noise  # noqa: E402
-from edgekit.quantize.ranking import CARRY, Row, carriers_of  # noqa: E402
-from edgekit.quantize.sensitivity import Sensitivity, sensitivity  # noqa: E402
+from edgekit.quantize.ranking import CARRY, Row, Sensitivity, carriers_of  # noqa: E402
+from edgekit.quantize.sensitivity import sensitivity  # noqa: E402
 from edgekit.tensors import Case  # noqa: E402
 
 

@@ -10,8 +10,7 @@ import pytest
 
 from edgekit.package.values import Target
 from edgekit.quantize.evaluation import Noise, in_db
-from edgekit.quantize.ranking import Row
-from edgekit.quantize.sensitivity import Sensitivity
+from edgekit.quantize.ranking import Row, Sensitivity
 from edgekit.report.sensitivity import ranked
 
 TextOf = Callable[..., str]
