@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from edgekit.quantize.elements import FLOAT, captured, names_in
+from edgekit.quantize.additions import Names
+from edgekit.quantize.elements import FLOAT, captured
 from edgekit.tensors import Array
 
 
@@ -23,7 +24,7 @@ class Constants:
             # What a branch or a loop reads is never changed.
             self._uses.update(dict.fromkeys(captured(node), 2))
         self._uses.update(dict.fromkeys((value.name for value in graph.output), 2))
-        self._taken = names_in(graph)
+        self.fresh = Names(graph).fresh
 
     def array(self, node: Any, place: int) -> Array | None:
         """Return the float32 constant that a node reads at a place, None where there is none."""
@@ -52,13 +53,6 @@ class Constants:
         tensor.CopyFrom(numpy_helper.from_array(np.asarray(array, np.float32), name))
         self._tensors[name] = tensor
         self._uses[name] = 1
-        return name
-
-    def fresh(self, name: str) -> str:
-        """Make a name one that the graph doesn't have."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
         return name
 
 

@@ -30,7 +30,8 @@ from edgekit.graph.summary import external_files
 from edgekit.measure.ways import How, variant_call
 from edgekit.package.values import PORTABLE, QuantRules, SessionChoice
 from edgekit.quantize import files
-from edgekit.quantize.elements import FLOAT, element_types, label, names_in, read_typed, subgraphs
+from edgekit.quantize.additions import Additions
+from edgekit.quantize.elements import FLOAT, element_types, label, read_typed, subgraphs
 from edgekit.quantize.evaluation import ratio
 from edgekit.quantize.weights import as_int8
 from edgekit.tensors import Array, Feed
@@ -142,7 +143,7 @@ class _Twins:
     def __init__(self, model: Any, rounding: Rounding) -> None:
         self._graph = model.graph
         self._rounding = rounding
-        self._taken = names_in(model.graph)
+        self._add = Additions(model.graph)
         self._types = element_types(model)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self._rounded: dict[tuple[str, int | None], str] = {}
@@ -161,9 +162,9 @@ class _Twins:
                 if self._types.get(name) == FLOAT:
                     twin.input[index] = self._round(name, node)
             for index, name in enumerate(node.output):
-                twin.output[index] = self._fresh(f"{name}_twin") if name else ""
+                twin.output[index] = self._add.fresh(f"{name}_twin") if name else ""
             self._graph.node.append(twin)
-            error = self._node("Sub", [twin.output[list(node.output).index(out)], out])
+            error = self._add.node("Sub", [twin.output[list(node.output).index(out)], out])
             self.answers[label(node)] = (self._power(error), self._power(out))
 
     def _round(self, name: str, node: Any) -> str:
@@ -186,46 +187,36 @@ class _Twins:
 
     def _activation(self, name: str, kind: str) -> str:
         if kind == "uint8":
-            integers, scale, zero = (self._fresh(f"{name}_{part}") for part in ("q", "s", "z"))
+            integers, scale, zero = (self._add.fresh(f"{name}_{part}") for part in ("q", "s", "z"))
             quantize = helper.make_node("DynamicQuantizeLinear", [name], [integers, scale, zero])
             self._graph.node.append(quantize)
-            return self._node("DequantizeLinear", [integers, scale, zero])
+            return self._add.node("DequantizeLinear", [integers, scale, zero])
         if kind == "int8":
-            largest = self._node("ReduceMax", [self._node("Abs", [name])], keepdims=0)
-            tiny = self._constant("tiny", np.array(np.finfo(np.float32).tiny, np.float32))
-            top = self._constant("top", np.array(127, np.float32))
-            scale = self._node("Div", [self._node("Max", [largest, tiny]), top])
-            steps = self._node("Round", [self._node("Div", [name, scale])])
-            return self._node("Mul", [steps, scale])
+            largest = self._add.node(
+                "ReduceMax", [self._add.node("Abs", [name])], attributes={"keepdims": 0}
+            )
+            tiny = self._add.constant("tiny", np.array(np.finfo(np.float32).tiny, np.float32))
+            top = self._add.constant("top", np.array(127, np.float32))
+            scale = self._add.node("Div", [self._add.node("Max", [largest, tiny]), top])
+            steps = self._add.node("Round", [self._add.node("Div", [name, scale])])
+            return self._add.node("Mul", [steps, scale])
         to = TensorProto.FLOAT16 if kind == "float16" else TensorProto.BFLOAT16
-        return self._node("Cast", [self._node("Cast", [name], to=to)], to=TensorProto.FLOAT)
+        return self._add.node(
+            "Cast",
+            [self._add.node("Cast", [name], attributes={"to": to})],
+            {"to": TensorProto.FLOAT},
+        )
 
     def _weight(self, name: str, axis: int | None, bits: int, block: int) -> str:
         array = numpy_helper.to_array(self._weights[name])
-        return self._constant(
+        return self._add.constant(
             f"{name}_rounded", rounded_weight(array, axis, bits=bits, block=block)
         )
 
     def _power(self, name: str) -> str:
-        power = self._node("ReduceSumSquare", [name], keepdims=0)
-        self._graph.output.append(helper.make_tensor_value_info(power, TensorProto.FLOAT, []))
-        return power
-
-    def _node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        output = self._fresh(f"{inputs[0]}_{operator}")
-        self._graph.node.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
-
-    def _constant(self, name: str, array: Array) -> str:
-        name = self._fresh(name)
-        self._graph.initializer.append(numpy_helper.from_array(array, name))
-        return name
-
-    def _fresh(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+        return self._add.answer(
+            self._add.node("ReduceSumSquare", [name], attributes={"keepdims": 0})
+        )
 
 
 def rounded_weight(array: Array, axis: int | None, *, bits: int, block: int = 0) -> Array:

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from edgekit.measure.ways import How, variant_call
 from edgekit.package.values import PORTABLE, SessionChoice
 from edgekit.quantize import files
-from edgekit.quantize.elements import names_in, read_typed
+from edgekit.quantize.additions import Additions
+from edgekit.quantize.elements import read_typed
 from edgekit.tensors import Array, Feed
 from edgekit.workers import Worker
 
@@ -83,39 +84,30 @@ def sqnr_of_8_bits(
 
 def _read(model: Any, value: str, size: int) -> tuple[str, str, str, str]:
     """Add answers: the least and the largest number, each channel's sum of squares, and [rows]."""
-    graph = model.graph
-    taken = names_in(graph)
-
-    def fresh(name: str) -> str:
-        name = f"{value}_{name}"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return name
-
-    def constant(name: str, numbers: list[int]) -> str:
-        array = np.array(numbers, np.int64)
-        graph.initializer.append(numpy_helper.from_array(array, fresh(name)))
-        return str(graph.initializer[-1].name)
-
-    def node(operator: str, inputs: list[str], attributes: dict[str, Any]) -> str:
-        made = helper.make_node(operator, inputs, [fresh(operator)])
-        made.attribute.extend(helper.make_attribute(*pair) for pair in attributes.items())
-        graph.node.append(made)
-        return str(made.output[0])
-
+    add = Additions(model.graph)
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     whole = {"keepdims": 0}
-    table = node("Reshape", [value, constant("rows", [-1, size])], {})
+    table = add.node(
+        "Reshape", [value, add.constant(f"{value}_rows", np.array([-1, size], np.int64))]
+    )
     if opset >= _AXES_AS_INPUT:
-        squares = node("ReduceSumSquare", [table, constant("axes", [0])], whole)
+        squares = add.node(
+            "ReduceSumSquare",
+            [table, add.constant(f"{value}_axes", np.array([0], np.int64))],
+            whole,
+        )
     else:
-        squares = node("ReduceSumSquare", [table], {**whole, "axes": [0]})
-    shape = node("Shape", [table], {})
-    names = node("ReduceMin", [value], whole), node("ReduceMax", [value], whole), squares, shape
+        squares = add.node("ReduceSumSquare", [table], attributes={**whole, "axes": [0]})
+    shape = add.node("Shape", [table])
+    names = (
+        add.node("ReduceMin", [value], attributes=whole),
+        add.node("ReduceMax", [value], attributes=whole),
+        squares,
+        shape,
+    )
     for name in names:
         kind = TensorProto.INT64 if name == shape else TensorProto.FLOAT
-        graph.output.append(helper.make_tensor_value_info(name, kind, None))
+        add.answer(name, kind=kind, scalar=False)
     return names
 
 

@@ -18,7 +18,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.errors import UnknownName
-from edgekit.quantize.elements import FLOAT, captured, element_types, names_in
+from edgekit.quantize.additions import Names
+from edgekit.quantize.elements import FLOAT, captured, element_types
 from edgekit.tensors import Array
 
 _ONNX = ("", "ai.onnx")
@@ -41,7 +42,7 @@ class Probe:
         self._outputs: list[Any] = []
         self._made: dict[tuple[str, ...], str] = {}
         self._opsets = list(model.opset_import)
-        self._taken = names_in(model.graph)
+        self.fresh = Names(model.graph).fresh
         if not any(opset.domain in _ONNX for opset in self._opsets):
             self._opsets.append(helper.make_opsetid("", _OPSET))
         self._opset = next(o.version for o in self._opsets if o.domain in _ONNX)
@@ -86,13 +87,6 @@ class Probe:
         self._constants.extend(graph.initializer)
         known = {opset.domain for opset in self._opsets}
         self._opsets.extend(opset for opset in opsets if opset.domain not in known)
-
-    def fresh(self, name: str) -> str:
-        """Make a name one that nothing has."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
 
     def answer(self, value: str, *shape: int | str, dtype: int = TensorProto.FLOAT) -> str:
         """Make a value an answer, and say of what shape it is."""

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from edgekit.quantize.elements import names_in
+from edgekit.quantize.additions import Names
 from edgekit.quantize.islands import wiring_of
 from edgekit.quantize.spans import Steps
 from edgekit.tensors import Array
@@ -26,7 +26,7 @@ class QdqNodes:
         self.left_out: set[int] = set()
         self._graph = graph
         self._kind = np.uint8 if activation == "uint8" else np.int8
-        self._taken = names_in(graph)
+        self.fresh = Names(graph).fresh
         self._first: list[Any] = []
         self._behind: dict[int, list[Any]] = {}
 
@@ -70,13 +70,6 @@ class QdqNodes:
         """Store an array and return the name that it got."""
         name = self.fresh(name)
         self._graph.initializer.append(numpy_helper.from_array(array.copy(order="C"), name))
-        return name
-
-    def fresh(self, name: str) -> str:
-        """Return a name that nothing has yet, this one if that is so."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
         return name
 
     def finish(self, weights: Collection[str]) -> None:

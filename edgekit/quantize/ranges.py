@@ -19,13 +19,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.graph.summary import external_files
 from edgekit.measure.ways import How, variant_call
 from edgekit.metrics import UNBOUNDED
 from edgekit.package.values import PORTABLE, SessionChoice
-from edgekit.quantize.elements import FLOAT, element_types, label, names_in, read_typed
+from edgekit.quantize.additions import Additions
+from edgekit.quantize.elements import FLOAT, element_types, label, read_typed
 from edgekit.quantize.masks import behind_softmax
 from edgekit.tensors import Feed
 from edgekit.workers import Worker
@@ -123,7 +123,7 @@ class _Watched:
         self.highs: dict[str, str] = {}
         self.sums: dict[str, str] = {}
         self._graph = model.graph
-        self._taken = names_in(model.graph)
+        self._add = Additions(model.graph)
         self._absolutes: dict[str, str] = {}
         self._opset = next(
             (o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), _FIRST_WHERE
@@ -135,8 +135,8 @@ class _Watched:
         nodes = list(graph.node)
         made = [name for node in nodes for name in node.output]
         names = [value.name for value in graph.input if value.name not in weights] + made
-        self._infinity = self._constant("infinity", np.array(np.inf, np.float32))
-        self._zero = self._constant("zero", np.array(0, np.float32))
+        self._infinity = self._add.constant("infinity", np.array(np.inf, np.float32))
+        self._zero = self._add.constant("zero", np.array(0, np.float32))
         for name in names:
             if types.get(name) == FLOAT:
                 self.values[self._largest(self._absolute(name))] = name
@@ -157,36 +157,18 @@ class _Watched:
         for attribute in twin.attribute:
             if node.op_type == "Gemm" and attribute.name in ("alpha", "beta"):
                 attribute.f = abs(attribute.f)
-        twin.output[0] = self._fresh(f"{node.output[0]}_twin")
+        twin.output[0] = self._add.fresh(f"{node.output[0]}_twin")
         self._graph.node.append(twin)
         return str(twin.output[0])
 
     def _absolute(self, name: str) -> str:
         if name not in self._absolutes:
-            self._absolutes[name] = self._node("Abs", [name])
+            self._absolutes[name] = self._add.node("Abs", [name])
         return self._absolutes[name]
 
     def _largest(self, name: str) -> str:
         """Add the largest element that isn't infinite or NaN as an answer."""
         if self._opset >= _FIRST_WHERE:
-            finite = self._node("Less", [name, self._infinity])
-            name = self._node("Where", [finite, name, self._zero])
-        answer = self._node("ReduceMax", [name], keepdims=0)
-        self._graph.output.append(helper.make_tensor_value_info(answer, TensorProto.FLOAT, []))
-        return answer
-
-    def _node(self, operator: str, inputs: list[str], **attributes: Any) -> str:
-        output = self._fresh(f"{inputs[0]}_{operator}")
-        self._graph.node.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
-
-    def _constant(self, name: str, array: Any) -> str:
-        name = self._fresh(name)
-        self._graph.initializer.append(numpy_helper.from_array(array, name))
-        return name
-
-    def _fresh(self, name: str) -> str:
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
+            finite = self._add.node("Less", [name, self._infinity])
+            name = self._add.node("Where", [finite, name, self._zero])
+        return self._add.answer(self._add.node("ReduceMax", [name], attributes={"keepdims": 0}))

@@ -10,7 +10,8 @@ import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from edgekit.errors import ModelFileError
-from edgekit.quantize.elements import label, names_in
+from edgekit.quantize.additions import Names
+from edgekit.quantize.elements import label
 from edgekit.quantize.folding_weights import drop_unused
 from edgekit.tensors import Array
 
@@ -41,7 +42,7 @@ class Rewriting:
         self.shapes = _shapes(model.graph)
         self.spelled_out: dict[tuple[str, ...], str] = {}
         self._path = path
-        self._taken = names_in(model.graph)
+        self.fresh = Names(model.graph).fresh
         self._replaced: dict[int, list[Any]] = {}
         self._stored: dict[tuple[str, str, tuple[int, ...]], str] = {}
         self._for: Any = None
@@ -112,13 +113,6 @@ class Rewriting:
                 path=self._path, problem=f"its weight {name} has NaN or infinite numbers"
             )
         return array
-
-    def fresh(self, name: str) -> str:
-        """Return a name that no value of the model has, and take it."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        return name
 
     def finish(self) -> None:
         """Write the new nodes into the model, and take out what nothing uses any more."""

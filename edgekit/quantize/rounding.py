@@ -20,7 +20,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgekit.quantize import files
-from edgekit.quantize.elements import FLOAT, captured, element_types, names_in, read_typed
+from edgekit.quantize.additions import Names
+from edgekit.quantize.elements import FLOAT, captured, element_types, read_typed
 from edgekit.quantize.formats import FP16, Format
 from edgekit.quantize.halving import MOVES
 
@@ -60,14 +61,8 @@ def write_stand_in(model: Path, output: Path, *, of: Format = FP16) -> bool:
 
 
 def _round_behind_nodes(graph: Any, halves: set[str], of: Format) -> None:
-    taken = names_in(graph)
+    fresh = Names(graph).fresh
     nodes: list[Any] = []
-
-    def fresh(name: str) -> str:
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        return name
 
     for node in graph.node:
         made = onnx.NodeProto.FromString(node.SerializeToString())

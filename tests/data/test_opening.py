@@ -253,9 +253,13 @@ def test_a_source_of_no_known_form_is_refused_at_once(
 
 
 def test_looking_at_a_source_runs_nothing(tmp_path: Path) -> None:
-    (tmp_path / "loud.py").write_text("raise SystemExit('run')")
+    ran = tmp_path / "ran"
+    (tmp_path / "loud.py").write_text(f"open({str(ran)!r}, 'w').close()")
+    before = set(sys.modules)
     refuse_unreadable("loud.py:make", split="train", folder=tmp_path)
     refuse_unreadable("some.module:make", split="train", folder=tmp_path)
+    assert not ran.exists()
+    assert not {"loud", "some", "some.module"} & (set(sys.modules) - before)
 
 
 def test_a_factory_that_is_not_in_its_file_is_told(takes: Signature, tmp_path: Path) -> None:

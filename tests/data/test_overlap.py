@@ -73,6 +73,9 @@ def test_an_overlap_says_what_it_is_and_what_is_expected() -> None:
 def test_made_up_data_are_no_overlap(which: int) -> None:
     sides = [dataset([rows(1)], synthetic=which == side) for side in range(2)]
     refuse_overlap(sides[0], sides[1], signature=TAKES)
+    real = [dataset([rows(1)]) for _ in sides]
+    with pytest.raises(BadValue, match="1 of the 1 rows"):
+        refuse_overlap(real[0], real[1], signature=TAKES)
 
 
 def test_rows_that_a_variant_names_are_refused() -> None:

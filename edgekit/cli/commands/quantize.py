@@ -87,7 +87,8 @@ Examples:
     "--block-size",
     type=click.IntRange(min=16),
     metavar="N",
-    help="How many weights of a row share a scale; a power of two.  [default: 32]",
+    help="How many weights of a row share a scale; a power of two.  [default: 128 for int8-weight, "
+    "32 for int4-weight]",
 )
 @click.option(
     "--variant",
