@@ -201,11 +201,8 @@ class _Twins:
             steps = self._add.node("Round", [self._add.node("Div", [name, scale])])
             return self._add.node("Mul", [steps, scale])
         to = TensorProto.FLOAT16 if kind == "float16" else TensorProto.BFLOAT16
-        return self._add.node(
-            "Cast",
-            [self._add.node("Cast", [name], attributes={"to": to})],
-            {"to": TensorProto.FLOAT},
-        )
+        short = self._add.node("Cast", [name], attributes={"to": to})
+        return self._add.node("Cast", [short], attributes={"to": TensorProto.FLOAT})
 
     def _weight(self, name: str, axis: int | None, bits: int, block: int) -> str:
         array = numpy_helper.to_array(self._weights[name])

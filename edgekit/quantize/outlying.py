@@ -87,15 +87,11 @@ def _read(model: Any, value: str, size: int) -> tuple[str, str, str, str]:
     add = Additions(model.graph)
     opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     whole = {"keepdims": 0}
-    table = add.node(
-        "Reshape", [value, add.constant(f"{value}_rows", np.array([-1, size], np.int64))]
-    )
+    rows = add.constant(f"{value}_rows", np.array([-1, size], np.int64))
+    table = add.node("Reshape", [value, rows])
     if opset >= _AXES_AS_INPUT:
-        squares = add.node(
-            "ReduceSumSquare",
-            [table, add.constant(f"{value}_axes", np.array([0], np.int64))],
-            whole,
-        )
+        axes = add.constant(f"{value}_axes", np.array([0], np.int64))
+        squares = add.node("ReduceSumSquare", [table, axes], attributes=whole)
     else:
         squares = add.node("ReduceSumSquare", [table], attributes={**whole, "axes": [0]})
     shape = add.node("Shape", [table])
