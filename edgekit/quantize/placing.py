@@ -139,7 +139,7 @@ class _Placing:
             integers.multiply(nodes[index], product, step=step)
         for index in tables:
             integers.gather(index)
-        self._write_activations(islands)
+        self._write_activations(islands, wiring.makers)
         self._leave_out_cuts(islands)
         self._new.finish(self._weights)
         return Placed(tuple(nodes[i].name for i in done), self._kept, tuple(islands.fed))
@@ -221,7 +221,9 @@ class _Placing:
             capped = bounds is not None and bool(np.isfinite(bounds[1]))
             self._steps[name] = steps_of(low, high, rules=self._rules, capped=capped)
 
-    def _write_activations(self, islands: Islands) -> None:
+    def _write_activations(self, islands: Islands, makers: Mapping[str, int]) -> None:
+        """Put Q and DQ behind values; `makers` has the positions of the nodes that made them at
+        first, behind which what makes a gathered table's rows stands now."""
         wiring = wiring_of(self._graph)
         for name in sorted(islands.made):
             index = wiring.makers[name]
@@ -235,7 +237,7 @@ class _Placing:
             else:
                 self._feed(name, wiring.users.get(name, ()), index)
         for name, places in islands.fed.items():
-            self._feed(name, places, wiring.makers.get(name))
+            self._feed(name, places, makers.get(name))
 
     def _feed(self, name: str, places: Iterable[tuple[int, int]], maker: int | None) -> None:
         """Put Q and DQ behind a value, for those inputs (node, position) that take it."""

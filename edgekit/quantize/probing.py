@@ -25,6 +25,8 @@ from edgekit.tensors import Array
 _ONNX = ("", "ai.onnx")
 _OPSET = 17
 """That of the probes of a model which has no operator of ONNX's own."""
+_FIRST_IR = 4
+"""The IR version from which on a weight need not be listed among the inputs."""
 _AXES_ARE_INPUTS = {"ReduceSum": 13, "ReduceMax": 18, "ReduceMin": 18}
 """The opsets from which on an operator takes its axes as an input and not as an attribute."""
 
@@ -99,10 +101,12 @@ class Probe:
         nodes = _leading_to({output.name for output in self._outputs}, [*graph.node, *self._nodes])
         used = {name for node in nodes for name in (*node.input, *captured(node))}
         used |= {output.name for output in self._outputs}
-        made = onnx.ModelProto(ir_version=self._model.ir_version)
+        made = onnx.ModelProto(ir_version=max(self._model.ir_version, _FIRST_IR))
         made.opset_import.extend(self._opsets)
         made.graph.name = graph.name or "probe"
-        made.graph.input.extend(graph.input)
+        # A weight that is listed as an input as well, and not used here, would have to be given.
+        weights = {tensor.name for tensor in graph.initializer}
+        made.graph.input.extend(value for value in graph.input if value.name not in weights)
         made.graph.output.extend(self._outputs)
         made.graph.node.extend(nodes)
         made.graph.initializer.extend(t for t in graph.initializer if t.name in used)

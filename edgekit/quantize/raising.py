@@ -14,6 +14,9 @@ from edgekit.errors import BadValue
 OPSET = 13
 """The first opset whose DequantizeLinear knows an axis."""
 
+_FIRST_IR = 4
+"""The IR version from which on a weight need not be listed among the inputs."""
+
 
 def raised(model: Any, path: Path) -> Any:
     """Return a model at opset 13 or what it has already, whichever is newer, its types worked out.
@@ -25,6 +28,7 @@ def raised(model: Any, path: Path) -> Any:
     Raises:
         BadValue: ONNX's own converter can't raise it.
     """
+    _hold_weights_constant(model)
     now = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), OPSET)
     if now >= OPSET:
         return model
@@ -38,3 +42,12 @@ def raised(model: Any, path: Path) -> Any:
             asked=f"{path}, which is opset {now} ({said})",
             expected=f"opset {OPSET} or newer; export it again with a newer one",
         ) from error
+
+
+def _hold_weights_constant(model: Any) -> None:
+    """Take weights off the inputs, through which a caller could still give others."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for index in reversed(range(len(model.graph.input))):
+        if model.graph.input[index].name in weights:
+            del model.graph.input[index]
+    model.ir_version = max(model.ir_version, _FIRST_IR)

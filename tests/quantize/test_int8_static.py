@@ -289,3 +289,28 @@ def test_the_cnn_keeps_its_answers(
     )
     assert min(cosine(a, b) for a, b in zip(ours, floats, strict=True)) > 0.999
     assert (ours.argmax(-1) == floats.argmax(-1)).mean() > 0.99
+
+
+def test_weights_that_are_listed_as_inputs_become_constants(
+    save: Callable[..., Path], work: Callable[..., Work], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    weights = {"w": draw(32, 24), "b": draw(24)}
+    model = save(
+        "(float[n,32] x) => (float[n,24] y) { h = MatMul(x, w) y = Add(h, b) }",
+        weights=weights,
+        opset=7,
+    )
+    old = onnx.load(model)
+    old.ir_version = 3
+    for name, array in weights.items():
+        listed = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape)
+        old.graph.input.append(listed)
+    onnx.save(old, model)
+    feed = {"x": draw(4, 32, seed=1)}
+    output = tmp_path / "int8.onnx"
+    made = SCHEME.prepare(work(model, [feed]))(output, ())
+    assert made.nodes == ("MatMul:h",)
+    written = onnx.load(output)
+    onnx.checker.check_model(written, full_check=True)
+    assert [value.name for value in written.graph.input] == ["x"]
+    assert cosine(run(output, feed)["y"], run(model, feed)["y"]) > 0.999

@@ -343,6 +343,15 @@ def test_rows_of_a_large_table_are_gathered_as_integers(attempt: Callable[..., T
     assert done.cosine > 0.999
 
 
+def test_rows_that_a_product_takes_at_once_are_turned_back_first(
+    attempt: Callable[..., Trial],
+) -> None:
+    text = "(int64[n,4] i) => (float[n,4,16] y) { e = Gather(t, i) y = MatMul(e, w) }"
+    done = attempt(text, {"t": draw(300, 16), "w": draw(16, 16)}, {"i": np.array([[0, 7, -1, 3]])})
+    assert done.placed.nodes == ("Gather:e", "MatMul:y")
+    assert done.cosine > 0.999
+
+
 def test_a_tied_table_has_two_forms(attempt: Callable[..., Trial]) -> None:
     text = """(int64[n,4] i) => (float[n,4,300] y) {
         e = Gather(t, i) f = Flatten<axis=2>(e) g = Reshape(f, s) y = Gemm<transB=1>(g, t) }"""
