@@ -115,8 +115,8 @@ def ours(
     workers_mb: list[float],
 ) -> int:
     """Calibrate with edgekit: every float32 value; note the peak of each worker as it ends."""
-    from edgekit.quantize.calibration import observe
     from edgekit.quantize.elements import FLOAT, element_types, read_typed
+    from edgekit.quantize.measuring.calibration import observe
     from edgekit.workers import Worker
 
     close = Worker.close

@@ -5,7 +5,7 @@ precision are left (fp16 has 11). So it is what a model takes whose values leave
 less exact where they don't; whole numbers beyond 256, angles and running sums stay in float32.
 
 ONNX Runtime's CPU provider has no kernels for it, so a bf16 model isn't even loaded there; what it
-answers is measured on a float32 model that rounds as it does (`edgekit.quantize.rounding`).
+answers is measured on a float32 model that rounds as it does (`edgekit.quantize.floats.rounding`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from edgekit.quantize import short_floats
-from edgekit.quantize.formats import BF16
+from edgekit.quantize.floats import short_floats
+from edgekit.quantize.floats.formats import BF16
+from edgekit.quantize.floats.short_floats import Conversion
 from edgekit.quantize.scheme import SchemeInfo
-from edgekit.quantize.short_floats import Conversion
 
 HIGHEST_OPSET = 22
 """In which Conv, ConvTranspose, LSTM, GRU and the pools take bfloat16 for the first time."""
@@ -29,7 +29,7 @@ def convert(
     keep_float: Mapping[str, str] | None = None,
     operators: Collection[str] = (),
 ) -> Conversion:
-    """Write a float32 model as a bf16 one; see `edgekit.quantize.short_floats.convert`.
+    """Write a float32 model as a bf16 one; see `edgekit.quantize.floats.short_floats.convert`.
 
     The opset is raised to 22 where that brings more nodes into bf16.
     """

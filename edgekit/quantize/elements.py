@@ -20,8 +20,8 @@ import onnx.shape_inference
 
 from edgekit.errors import ModelFileError
 from edgekit.graph.summary import load_model
-from edgekit.quantize.formats import FP16, Format
-from edgekit.quantize.opsets import first_opset
+from edgekit.quantize.floats.formats import FP16, Format
+from edgekit.quantize.floats.opsets import first_opset
 
 FLOAT = onnx.TensorProto.FLOAT
 _UNKNOWN = onnx.TensorProto.UNDEFINED

@@ -14,7 +14,7 @@ from onnx import NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edgekit.quantize.elements import captured
-from edgekit.quantize.halving import MOVES
+from edgekit.quantize.floats.halving import MOVES
 
 _FOLDED = MOVES | {"Cast", "Constant", "Neg"}
 """Operators that only move or turn numbers."""

@@ -1,8 +1,8 @@
 """fp16: every node that can computes in 16 bits, what goes in and comes out stays float32.
 
-Half the size, and on a GPU that has units for it a multiple of the speed; a CPU mostly computes
-in float32 all the same, with casts around. fp16 (IEEE 754, binary16) has 11 bits of precision and
-ends at 65504: what was measured to go further stays in float32 (see `edgekit.quantize.ranges`).
+Half the size, and on a GPU that has units for it a multiple of the speed; a CPU mostly computes in
+float32 all the same, with casts around. fp16 (IEEE 754, binary16) has 11 bits of precision and ends
+at 65504: what was measured to go further stays in float32 (see `edgekit.quantize.floats.ranges`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgekit.quantize import short_floats
-from edgekit.quantize.formats import FP16
+from edgekit.quantize.floats import short_floats
+from edgekit.quantize.floats.formats import FP16
+from edgekit.quantize.floats.short_floats import Conversion
 from edgekit.quantize.scheme import SchemeInfo
-from edgekit.quantize.short_floats import Conversion
 
 
 def convert(
     model: Path, output: Path, *, keep_float: Mapping[str, str] | None = None
 ) -> Conversion:
-    """Write a float32 model as an fp16 one; see `edgekit.quantize.short_floats.convert`."""
+    """Write a float32 model as an fp16 one; see `edgekit.quantize.floats.short_floats.convert`."""
     return short_floats.convert(model, output, to=FP16, keep_float=keep_float)
 
 

@@ -6,8 +6,8 @@ blocks`). What has no kernel for 4 bits has 8 in the file.
 
 from __future__ import annotations
 
+from edgekit.quantize.operators.weight_only import prepared
 from edgekit.quantize.scheme import SchemeInfo, Work, Write
-from edgekit.quantize.weight_only import prepared
 
 _BITS, _BLOCK_SIZE = 4, 32
 

@@ -26,21 +26,21 @@ from edgekit.errors import BadValue
 from edgekit.package.values import QuantRules, Recipe
 from edgekit.quantize import files
 from edgekit.quantize.elements import FLOAT, element_types, label, read_typed
-from edgekit.quantize.integer_lstm import refuses_lstm, replace_lstm
-from edgekit.quantize.integer_products import (
+from edgekit.quantize.measuring.outlying import sqnr_of_8_bits
+from edgekit.quantize.measuring.smoothing import channel_maxima, gains, smooth, smoothable
+from edgekit.quantize.operators.integer_lstm import refuses_lstm, replace_lstm
+from edgekit.quantize.operators.integer_products import (
     BLOCK_SIZE,
     Inputs,
     multiply_around_outliers,
     multiply_in_integers,
 )
-from edgekit.quantize.outlying import sqnr_of_8_bits
-from edgekit.quantize.products import product_of
-from edgekit.quantize.replacing import Rules, listed, rewrite
-from edgekit.quantize.rewriting import Rewriting
-from edgekit.quantize.row_tables import refuses_table, take_int8_rows
+from edgekit.quantize.operators.products import product_of
+from edgekit.quantize.operators.replacing import Rules, listed, rewrite
+from edgekit.quantize.operators.rewriting import Rewriting
+from edgekit.quantize.operators.row_tables import refuses_table, take_int8_rows
 from edgekit.quantize.saturation import refuse_saturating
 from edgekit.quantize.scheme import Made, SchemeInfo, Work, Write
-from edgekit.quantize.smoothing import channel_maxima, gains, smooth, smoothable
 
 COARSE_DB = 21.0
 """Where rounding moves a middling channel by 9 % of itself, each block gets its own range."""

@@ -1,10 +1,10 @@
 """int8-static: weights and activations as 8-bit integers, their ranges measured beforehand (Q/DQ).
 
 What is written is an ONNX file with QuantizeLinear and DequantizeLinear where the target's kernels
-take integers (`edgekit.quantize.placing`). Measured once, whatever nodes are then left in float:
-the ranges of activations; how far single channels stick out of a transformer's (they are moved
-into the weights, `edgekit.quantize.smoothing`); and the mean shift that rounding gives each node
-(taken back in its bias, `edgekit.quantize.bias_correction`).
+take integers (`edgekit.quantize.qdq.placing`). Measured once, whatever nodes are then left in
+float: the ranges of activations; how far single channels stick out of a transformer's (they are
+moved into the weights, `edgekit.quantize.measuring.smoothing`); and the mean shift that rounding
+gives each node (taken back in its bias, `edgekit.quantize.measuring.bias_correction`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from edgekit.errors import BadValue
 from edgekit.graph.summary import precision_of
 from edgekit.package.values import Recipe
 from edgekit.quantize import files
-from edgekit.quantize.batch_norms import fold_batch_norms
-from edgekit.quantize.bias_correction import correct, correctable, mean_shifts
-from edgekit.quantize.calibration import PERCENTILE, observe
 from edgekit.quantize.elements import label, read_typed
-from edgekit.quantize.exponents import exponent_of, weights_behind
 from edgekit.quantize.folding_weights import fold_weights
-from edgekit.quantize.islands import wiring_of
-from edgekit.quantize.multiplying import MULTIPLYING
-from edgekit.quantize.placing import Placed, Spans, place, values_to_measure
-from edgekit.quantize.raising import raised
+from edgekit.quantize.measuring.bias_correction import correct, correctable, mean_shifts
+from edgekit.quantize.measuring.calibration import PERCENTILE, observe
+from edgekit.quantize.measuring.exponents import exponent_of, weights_behind
+from edgekit.quantize.measuring.smoothing import channel_maxima, smooth, smoothable
+from edgekit.quantize.qdq.batch_norms import fold_batch_norms
+from edgekit.quantize.qdq.islands import wiring_of
+from edgekit.quantize.qdq.multiplying import MULTIPLYING
+from edgekit.quantize.qdq.placing import Placed, Spans, place, values_to_measure
+from edgekit.quantize.qdq.raising import raised
 from edgekit.quantize.saturation import refuse_saturating
 from edgekit.quantize.scheme import Made, SchemeInfo, Work, Write
-from edgekit.quantize.smoothing import channel_maxima, smooth, smoothable
 from edgekit.tensors import Array
 
 

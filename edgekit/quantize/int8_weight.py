@@ -6,8 +6,8 @@ sentence encoder has cosine 0.9991 with 128 and 0.9996 with 32.
 
 from __future__ import annotations
 
+from edgekit.quantize.operators.weight_only import prepared
 from edgekit.quantize.scheme import SchemeInfo, Work, Write
-from edgekit.quantize.weight_only import prepared
 
 _BITS, _BLOCK_SIZE = 8, 128
 

@@ -123,8 +123,8 @@ def quantize(
     info = schemes.find(scheme)  # says what is missing where `onnx` is
     # Imported late: what prints a result does without `onnx`.
     from edgekit.quantize.elements import read_typed
-    from edgekit.quantize.limits import known_nodes
-    from edgekit.quantize.repairing import Mended, repaired
+    from edgekit.quantize.floats.limits import known_nodes
+    from edgekit.quantize.searching.repairing import Mended, repaired
 
     path = Path(package)
     settings = settings or Settings()

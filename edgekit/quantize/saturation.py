@@ -26,7 +26,7 @@ from edgekit.package.values import Target
 from edgekit.providers.targets import adds_up_in_16_bits
 from edgekit.quantize import files
 from edgekit.quantize.elements import label, subgraphs
-from edgekit.quantize.islands import PASSING
+from edgekit.quantize.qdq.islands import PASSING
 
 LARGEST_PAIR = 32767 // 255
 """How much the sizes of two weights may be together."""

@@ -13,7 +13,7 @@ from edgekit.measure.placements import Placements
 from edgekit.measure.results import BenchReport
 from edgekit.package.values import Package
 from edgekit.quantize.making import Quantized
-from edgekit.quantize.ranking import Sensitivity
+from edgekit.quantize.searching.ranking import Sensitivity
 from edgekit.report.cache import CacheClearDocument, CacheListDocument, CacheWarmDocument
 from edgekit.runtime.checks import CheckReport
 

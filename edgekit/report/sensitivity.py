@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from edgekit.providers.targets import described
-from edgekit.quantize.evaluation import Noise
-from edgekit.quantize.ranking import Row, Sensitivity
+from edgekit.quantize.searching.evaluation import Noise
+from edgekit.quantize.searching.ranking import Row, Sensitivity
 from edgekit.report.figures import MISSING, count, digits
 from edgekit.report.tables import Column, print_table, shown
 

@@ -89,7 +89,7 @@ def test_what_cannot_be_done_is_told_in_one_line(
 
 
 def test_the_defaults_are_those_of_the_library() -> None:
-    from edgekit.quantize.sensitivity import sensitivity
+    from edgekit.quantize.searching.sensitivity import sensitivity
     from edgekit.report.sensitivity import ranked
 
     library = {

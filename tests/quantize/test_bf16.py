@@ -18,9 +18,9 @@ onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="numpy itself has no bfloat16")
 
 from edgekit.quantize import bf16  # noqa: E402 - only where onnx is installed
-from edgekit.quantize.formats import BF16, FP16  # noqa: E402
-from edgekit.quantize.halving import half_of  # noqa: E402
-from edgekit.quantize.rounding import write_stand_in  # noqa: E402
+from edgekit.quantize.floats.formats import BF16, FP16  # noqa: E402
+from edgekit.quantize.floats.halving import half_of  # noqa: E402
+from edgekit.quantize.floats.rounding import write_stand_in  # noqa: E402
 
 Save = Callable[..., Path]
 Run = Callable[[Path, dict[str, Any]], dict[str, Any]]

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from edgekit.package.values import Target
-from edgekit.quantize.evaluation import Noise, in_db
-from edgekit.quantize.ranking import Row, Sensitivity
+from edgekit.quantize.searching.evaluation import Noise, in_db
+from edgekit.quantize.searching.ranking import Row, Sensitivity
 from edgekit.report.sensitivity import ranked
 
 TextOf = Callable[..., str]

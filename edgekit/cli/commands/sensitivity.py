@@ -92,7 +92,7 @@ def command(
     an estimate from the node's own output.
     """
     from edgekit.cli import output as out
-    from edgekit.quantize.sensitivity import sensitivity
+    from edgekit.quantize.searching.sensitivity import sensitivity
 
     typed = given({"target": target, "variant": variant, "calib_data": calib_data})
     options = given({"scheme": scheme, "by": by, "cases": cases, "wall_s": wall_s})

@@ -1,0 +1,1 @@
+"""16-bit floats: which nodes can compute in them, and what must not be rounded."""

@@ -1,0 +1,1 @@
+"""Nodes taken out for ones of fewer bits."""

@@ -1,0 +1,1 @@
+"""Q/DQ around the nodes that compute in integers."""

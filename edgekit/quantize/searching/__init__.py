@@ -1,0 +1,1 @@
+"""Which nodes carry the loss, and which must stay in float."""
