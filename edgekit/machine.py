@@ -120,7 +120,7 @@ def speed_key(machine: Machine) -> str:
     """Name what decides speed: `accuracy_key`'s facts, processor, cores, quota, GPU and driver.
 
     The readable part says the most telling of them, eight hex digits of a SHA-256 stand for all.
-    At most 100 of the characters ``a-z0-9._-``: `measured/<speed_key>.json` is a file.
+    At most 100 of the characters ``a-z0-9._-``: `measured/bench/<speed_key>.json` is a file.
     """
     facts = [
         *_accuracy_facts(machine),

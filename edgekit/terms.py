@@ -80,6 +80,10 @@ Undecided = Literal["reject", "accept"]
 Grain = Literal["node", "group"]
 """What sensitivity is told of: each node alone, or the nodes of each block together."""
 
+Evidence = Literal["bench", "choice", "tune", "sensitivity", "explanation"]
+"""What is kept beside a package of one kind of machine: times, which variant runs best there, how
+that was found, which nodes carry a loss of accuracy, and why variants are as fast as they are."""
+
 Task = Literal[
     "audio-classification",
     "features",

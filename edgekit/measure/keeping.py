@@ -19,7 +19,7 @@ log = logging.getLogger("edgekit")
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What `measured/<machine>.json` holds: the last bench under each set of conditions."""
+    """What `measured/bench/<machine>.json` holds: the last bench under each set of conditions."""
 
     schema_version: int
     reports: list[BenchReport]
@@ -33,7 +33,7 @@ def keep(folder: Path, report: BenchReport) -> Path | None:
     key = machines.speed_key(report.bench.machine)
     before = [kept for kept in _read(folder, key) if _conditions(kept) != _conditions(report)]
     content = msgspec.json.encode(Kept(SCHEMA_VERSION, [*before, report]))
-    return measured.store(folder, key, content)
+    return measured.store(folder, key, content, kind="bench")
 
 
 def kept(folder: Path, package: Package) -> dict[str, list[BenchReport]]:
@@ -43,7 +43,7 @@ def kept(folder: Path, package: Package) -> dict[str, list[BenchReport]]:
     wrote in another form.
     """
     hashes = file_hashes(package, package.variants)
-    found = {key: _read(folder, key) for key in measured.machines(folder)}
+    found = {key: _read(folder, key) for key in measured.machines(folder, kind="bench")}
     return {
         key: current
         for key, reports in found.items()
@@ -61,7 +61,7 @@ def file_hashes(package: Package, variants: Sequence[Variant]) -> dict[str, str]
 
 
 def _read(folder: Path, key: str) -> list[BenchReport]:
-    content = measured.load(folder, key)
+    content = measured.load(folder, key, kind="bench")
     if content is None:
         return []
     try:

@@ -163,7 +163,9 @@ class Variant(Value, frozen=True):
 
     `closeness` holds one entry an output, of the verification that let the variant in; a random
     output has none. `parent` and `recipe` say what it was made from and how; what came from the
-    original itself has neither. `kept` is what it kept of the original's accuracy.
+    original itself has neither. `passes` are the rewrites that made it, in their order, and `sizes`
+    those of the dynamic dimensions that it is fixed to, by name. `kept` is what it kept of the
+    original's accuracy.
     """
 
     name: str
@@ -176,6 +178,8 @@ class Variant(Value, frozen=True):
     parent: str | None = None
     target: Target = Target()
     recipe: Recipe | None = None
+    passes: tuple[str, ...] = ()
+    sizes: dict[str, int] = {}
     kept: Kept | None = None
 
 

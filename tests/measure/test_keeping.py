@@ -40,7 +40,7 @@ def reports(folder: Path) -> list[BenchReport]:
 
 def test_what_was_measured_lies_beside_the_package(tiny_package: Path, made: Make) -> None:
     key = machine.speed_key(machine.describe())
-    assert keep(tiny_package, made()) == tiny_package / "measured" / f"{key}.json"
+    assert keep(tiny_package, made()) == tiny_package / "measured" / "bench" / f"{key}.json"
     assert kept(tiny_package, reading.read(tiny_package)) == {key: [made()]}
 
 

@@ -30,14 +30,17 @@ def make_unwritable(folder: Path) -> None:
 
 def test_measurements_lie_in_the_package(folder: Path) -> None:
     identity = reading.identity(folder)
-    assert measured.machines(folder) == []
-    assert measured.load(folder, "amd") is None
-    assert measured.store(folder, "amd", b"[1]") == folder / "measured" / "amd.json"
-    measured.store(folder, "intel", b"[2]")
-    measured.store(folder, "amd", b"[3]")
-    assert measured.machines(folder) == ["amd", "intel"]
-    assert measured.load(folder, "amd") == b"[3]"
-    assert measured.load(folder, "arm") is None
+    assert measured.machines(folder, kind="bench") == []
+    assert measured.load(folder, "amd", kind="bench") is None
+    assert (
+        measured.store(folder, "amd", b"[1]", kind="bench")
+        == folder / "measured" / "bench" / "amd.json"
+    )
+    measured.store(folder, "intel", b"[2]", kind="bench")
+    measured.store(folder, "amd", b"[3]", kind="bench")
+    assert measured.machines(folder, kind="bench") == ["amd", "intel"]
+    assert measured.load(folder, "amd", kind="bench") == b"[3]"
+    assert measured.load(folder, "arm", kind="bench") is None
     assert reading.identity(folder) == identity
     assert reading.read(folder).name == "tiny"
 
@@ -46,12 +49,14 @@ def test_beside_a_package_that_cannot_be_written_they_lie_in_the_cache(
     folder: Path, tmp_path: Path, written: Written
 ) -> None:
     make_unwritable(folder)
-    place = measured.store(folder, "amd", b"[1]")
-    assert place == tmp_path / "cache" / "measured" / reading.identity(folder) / "amd.json"
-    assert measured.load(folder, "amd") == b"[1]"
-    assert measured.machines(folder) == ["amd"]
+    place = measured.store(folder, "amd", b"[1]", kind="bench")
+    assert (
+        place == tmp_path / "cache" / "measured" / reading.identity(folder) / "bench" / "amd.json"
+    )
+    assert measured.load(folder, "amd", kind="bench") == b"[1]"
+    assert measured.machines(folder, kind="bench") == ["amd"]
     written(folder, overwrite=True, fp32=b"another model")
-    assert measured.load(folder, "amd") is None, "it is another package's"
+    assert measured.load(folder, "amd", kind="bench") is None, "it is another package's"
 
 
 @pytest.mark.skipif(
@@ -62,7 +67,7 @@ def test_a_read_only_package_keeps_its_measurements_in_the_cache(
 ) -> None:
     folder.chmod(0o555)
     try:
-        place = measured.store(folder, "amd", b"[1]")
+        place = measured.store(folder, "amd", b"[1]", kind="bench")
     finally:
         folder.chmod(0o755)
     assert place is not None
@@ -74,21 +79,21 @@ def test_where_nothing_can_be_written_it_is_said(
 ) -> None:
     make_unwritable(folder)
     (tmp_path / "cache").write_text("in the way")
-    assert measured.store(folder, "amd", b"[1]") is None
+    assert measured.store(folder, "amd", b"[1]", kind="bench") is None
     assert f"what was measured of {folder} could not be kept" in caplog.text
 
 
 def test_only_a_plain_file_of_a_right_size_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = measured.store(folder, "amd", b"[1, 2, 3]")
+    path = measured.store(folder, "amd", b"[1, 2, 3]", kind="bench")
     assert path is not None
     (path.parent / "link.json").symlink_to(path)
     (path.parent / "dir.json").mkdir()
-    assert measured.load(folder, "link") is None
-    assert measured.load(folder, "dir") is None
+    assert measured.load(folder, "link", kind="bench") is None
+    assert measured.load(folder, "dir", kind="bench") is None
     monkeypatch.setattr(measured, "MAX_BYTES", 3)
-    assert measured.load(folder, "amd") is None
+    assert measured.load(folder, "amd", kind="bench") is None
 
 
 def test_a_link_in_a_package_leads_nothing_out_of_it(folder: Path, tmp_path: Path) -> None:
@@ -96,25 +101,25 @@ def test_a_link_in_a_package_leads_nothing_out_of_it(folder: Path, tmp_path: Pat
     victim.mkdir()
     (victim / "intel.json").write_text("[0]")
     (folder / measured.FOLDER).symlink_to(victim)
-    place = measured.store(folder, "amd", b"[1]")
+    place = measured.store(folder, "amd", b"[1]", kind="bench")
     assert place is not None
     assert place.is_relative_to(tmp_path / "cache")
     assert [entry.name for entry in victim.iterdir()] == ["intel.json"]
-    assert measured.load(folder, "intel") is None
-    assert measured.load(folder, "amd") == b"[1]"
+    assert measured.load(folder, "intel", kind="bench") is None
+    assert measured.load(folder, "amd", kind="bench") == b"[1]"
 
 
 def test_what_was_measured_last_counts_wherever_it_lies(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older = measured.store(folder, "amd", b"[1]")
+    older = measured.store(folder, "amd", b"[1]", kind="bench")
     assert older is not None
     os.utime(older, (1, 1))
     monkeypatch.setattr(cache, "store", _refusing(folder, cache.store))
-    newer = measured.store(folder, "amd", b"[2]")
+    newer = measured.store(folder, "amd", b"[2]", kind="bench")
     assert newer is not None
     assert not newer.is_relative_to(folder)
-    assert measured.load(folder, "amd") == b"[2]"
+    assert measured.load(folder, "amd", kind="bench") == b"[2]"
 
 
 def _refusing(folder: Path, store: Callable[[Path, bytes], bool]) -> Callable[[Path, bytes], bool]:
@@ -124,7 +129,7 @@ def _refusing(folder: Path, store: Callable[[Path, bytes], bool]) -> Callable[[P
 
 def test_a_package_that_went_away_is_not_made_again(folder: Path, tmp_path: Path) -> None:
     folder.rename(tmp_path / "elsewhere")
-    assert measured.store(folder, "amd", b"[1]") is None
-    assert measured.load(folder, "amd") is None
-    assert measured.machines(folder) == []
+    assert measured.store(folder, "amd", b"[1]", kind="bench") is None
+    assert measured.load(folder, "amd", kind="bench") is None
+    assert measured.machines(folder, kind="bench") == []
     assert not folder.exists()
