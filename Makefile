@@ -36,10 +36,10 @@ demo: $(DEMO) ## set up, then: train the reference CNN, export it, bench it agai
 	$(BIN)/edgekit bench build/cnn.edgekit
 
 test: $(DEV) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 zoo: $(ZOO) ## run the exporter's tests beside timm and transformers, in an environment of its own
-	EDGEKIT_CORPUS=all $(BIN_ZOO)/python -m pytest tests/exporters
+	EDGEKIT_CORPUS=all $(BIN_ZOO)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/exporters
 
 lint: $(DEV) ## check format, style and types
 	$(BIN)/ruff format --check

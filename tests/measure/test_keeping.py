@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_passed_over_and_replaced(
     content: bytes, tiny_package: Path, made: Make
 ) -> None:
     key = machine.speed_key(machine.describe())
-    measured.store(tiny_package, key, content)
+    measured.store(tiny_package, key, content, kind="bench")
     assert reports(tiny_package) == []
     keep(tiny_package, made())
     assert reports(tiny_package) == [made()]
