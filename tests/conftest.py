@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell that runs us in the background ignores Ctrl-C, and every program that a test
         # starts would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A worker of the run is told how wide its terminal is, which would wrap what tests read.
+    os.environ.pop("COLUMNS", None)
     if not os.environ.get("EDGEKIT_CACHE"):
         config.stash[_scratch_cache] = tempfile.mkdtemp(prefix="edgekit-tests-")
         os.environ["EDGEKIT_CACHE"] = config.stash[_scratch_cache]
