@@ -28,10 +28,10 @@ __version__ = "0.1.0"
 def load(
     package: str | PathLike[str],
     *,
-    variant: str = "portable",
-    provider: str = "cpu",
+    variant: str | None = None,
+    provider: str | None = None,
     threads: int | None = None,
-    idle: Idle = "brief",
+    idle: Idle | None = None,
     verify: bool = False,
     strict: bool = False,
     provider_options: Mapping[str, str] | None = None,

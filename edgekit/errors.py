@@ -10,11 +10,13 @@
     ├── PackageError
     │   ├── NotFound                   no such file or folder
     │   ├── CorruptPackage             the manifest, or what it says, cannot be true
-    │   └── HashMismatch               a file is not the one that was packed
+    │   ├── HashMismatch               a file is not the one that was packed
+    │   └── NothingMeasured            a report was asked for and there is nothing to tell
     ├── ModelFileError             an .onnx file that cannot be read or that ONNX Runtime refuses
     ├── InputError                 also a ValueError: a fed array does not fit the model's input
     ├── RunFailed                  ONNX Runtime failed on an input that fits
     ├── ModelClosed                a model was called after it was closed
+    ├── NotTuned                   what was chosen by tuning was asked for, and can't be had here
     ├── ProviderUnavailable        an execution provider that isn't there, and how to get it
     ├── ProviderUnfit              a model that a provider must not be given
     ├── NodesElsewhere             3: nodes run on another provider than the only one allowed
@@ -178,6 +180,15 @@ class HashMismatch(PackageError):
         )
 
 
+class NothingMeasured(PackageError):
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"Nothing is known of {path} yet but its manifest: nothing was measured of its files "
+            f"as they are now. Run 'edgekit bench {path}' or 'edgekit tune {path}' first.",
+            path=path,
+        )
+
+
 class ModelFileError(EdgekitError):
     def __init__(self, *, path: str, problem: str) -> None:
         super().__init__(
@@ -201,6 +212,18 @@ class ModelClosed(EdgekitError):
     def __init__(self, *, package: str) -> None:
         super().__init__(
             f"The model {package} was closed; load it again with edgekit.load().", package=package
+        )
+
+
+class NotTuned(EdgekitError):
+    """`cause` is half a sentence without a full stop, `mend` whole ones."""
+
+    def __init__(self, *, path: str, cause: str, mend: str) -> None:
+        super().__init__(
+            f"{path} has no tuned variant that can be taken here: {cause}. {mend}",
+            path=path,
+            cause=cause,
+            mend=mend,
         )
 
 

@@ -63,6 +63,24 @@ STRATEGIES: dict[Strategy, str] = {
 Scheme = Literal["fp16", "bf16", "int8-dynamic", "int8-static", "int8-weight", "int4-weight"]
 """The ways to make a variant of fewer bits, each a file of `edgekit.quantize`."""
 
+Pass = Literal[
+    "sizes",
+    "constants",
+    "batch-norm",
+    "layer-norm",
+    "attention",
+    "merge-products",
+    "norm-sums",
+    "ort",
+    "ort-layout",
+]
+"""The rewrites that leave the numbers as they are, each a file of `edgekit.optimize.passes`, in the
+order in which they are tried."""
+
+PassFate = Literal["kept", "no gain", "not equal", "nothing to rewrite", "failed"]
+"""What became of a pass: in the variant, of no use here, dropped because answers change, without a
+place that it fits, or dropped because ONNX Runtime refuses what it made."""
+
 CalibrationMethod = Literal["minmax", "percentile", "entropy"]
 """How the range of an activation is read off what was seen of it: all of it, all but the rarest
 values, or the part that an 8-bit histogram tells apart with the least loss of information."""
@@ -79,6 +97,34 @@ Undecided = Literal["reject", "accept"]
 
 Grain = Literal["node", "group"]
 """What sensitivity is told of: each node alone, or the nodes of each block together."""
+
+Bound = Literal["compute", "memory"]
+"""What sets a node's limit: its operations at the machine's peak, or its bytes at the memory's."""
+
+SlowReason = Literal[
+    "float island",
+    "unfused",
+    "fusion lost",
+    "slower kernel",
+    "conversions",
+    "reordering",
+    "another provider",
+    "small nodes",
+    "memory-bound",
+    "other",
+]
+"""Why a variant is slower than the float one that it was made from: nodes in float between
+integers; Q and DQ that became no integer kernel; a kernel of several nodes taken apart; integer
+kernels that are slower than float ones; numbers turned into integers and back; values laid out
+anew; nodes on another provider; what a node costs beside its kernel, for more nodes; nodes that
+memory bounds, which fewer bits in computing don't help; and what is left."""
+
+Outcome = Literal[
+    "chosen", "kept", "beaten", "slower", "over budget", "undecided", "failed", "not tried"
+]
+"""What became of a candidate of tuning: it won; nothing else is faster, more accurate and smaller
+at once; something is; the float variant is faster; it lost more accuracy than it may; the cases
+don't tell whether it did; it can't be made or run; or there was no time for it."""
 
 Evidence = Literal["bench", "choice", "tune", "sensitivity", "explanation"]
 """What is kept beside a package of one kind of machine: times, which variant runs best there, how
@@ -129,6 +175,7 @@ GateMetric = Literal[
     "cold_ms",
     "peak_mb",
     "size_mb",
+    "regression",
 ]
 """What a gate (`--fail-if`) may be about: the numbers of a row of the bench table."""
 

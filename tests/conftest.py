@@ -304,6 +304,75 @@ def tiny_package(
     return path
 
 
+class Choose(Protocol):
+    """Store a choice of the variant `fast` for a kind of machine, this one unless named."""
+
+    def __call__(
+        self,
+        folder: Path,
+        *,
+        variant: str = "fast",
+        key: str | None = None,
+        machine: str = "a small one",
+        by_provider: dict[str, str] | None = None,
+        **session: Any,
+    ) -> Path: ...
+
+
+@pytest.fixture
+def with_fast(tiny_package: Path, tiny_onnx: MakeTinyOnnx) -> Path:
+    """Give the tiny package a second variant `fast`, made from the first, that answers as it."""
+    import msgspec
+
+    from edgekit.package import commit, reading
+
+    package = reading.read(tiny_package)
+    fast = msgspec.structs.replace(
+        package.variants[0], name="fast", model="fast.onnx", precision="int8", parent="fp32"
+    )
+    package = msgspec.structs.replace(package, variants=(*package.variants, fast))
+    commit.commit(tiny_package, package, {"fast.onnx": tiny_onnx("other").read_bytes()})
+    return tiny_package
+
+
+@pytest.fixture
+def choose() -> Choose:
+    """Store choices as tuning does; `by_provider` names variants, on the session of the winner."""
+    from edgekit import machine as machines
+    from edgekit.package import choices, reading
+    from edgekit.package.values import Choice, SessionChoice
+
+    def chosen(
+        folder: Path,
+        *,
+        variant: str = "fast",
+        key: str | None = None,
+        machine: str = "a small one",
+        by_provider: dict[str, str] | None = None,
+        **session: Any,
+    ) -> Path:
+        package = reading.read(folder)
+        key = key or machines.speed_key(machines.describe())
+        winner = Choice(variant, SessionChoice(**session), "×1.43 of float", key)
+        others = {
+            name: Choice(one, SessionChoice(**{**session, "provider": name}), "×1.2 of float", key)
+            for name, one in (by_provider or {}).items()
+        }
+        named = {variant, *(by_provider or {}).values()}
+        files = {
+            file: package.files[file].sha256
+            for v in package.variants
+            if v.name in named
+            for file in reading.files_of(v)
+        }
+        kept = choices.Chosen(1, key, machine, winner, others, files, "within 0.5 points")
+        path = choices.store(folder, kept)
+        assert path is not None
+        return path
+
+    return chosen
+
+
 @pytest.fixture
 def two_graphs(
     tiny_package: Path, tiny_onnx: MakeTinyOnnx, tiny_answer: Callable[[dict[str, Any]], Any]

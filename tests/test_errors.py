@@ -45,10 +45,15 @@ FACTS: dict[str, tuple[dict[str, Any], str]] = {
         {"path": "a", "file": "b.onnx", "expected": "0" * 64, "found": "1" * 64},
         "should begin with 000000000000 and begins with 111111111111. Copy or export",
     ),
+    "NothingMeasured": ({"path": "a.edgekit"}, "Run 'edgekit bench a.edgekit' or 'edgekit tune"),
     "ModelFileError": ({"path": "a.onnx", "problem": "it is empty."}, "it is empty."),
     "InputError": ({"problem": "x is missing."}, "x is missing."),
     "RunFailed": ({"package": "cnn", "problem": "no memory"}, "cnn failed while running"),
     "ModelClosed": ({"package": "cnn"}, "load it again with edgekit.load()"),
+    "NotTuned": (
+        {"path": "a.edgekit", "cause": "it was never tuned", "mend": "Run 'edgekit tune a'."},
+        "no tuned variant that can be taken here: it was never tuned. Run 'edgekit tune a'.",
+    ),
     "ProviderUnavailable": (
         {
             "provider": "cuda",

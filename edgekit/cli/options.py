@@ -14,6 +14,7 @@ from edgekit.terms import Idle, Task, Undecided, members
 if TYPE_CHECKING:
     from edgekit.budgets import Budget
     from edgekit.package.values import SessionChoice
+    from edgekit.runtime.said import Said
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -95,6 +96,27 @@ def provider_options(function: F) -> F:
     return function
 
 
+def seconds(_ctx: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
+    """Read a time as people type it: `90`, `120s`, `2m`, `1.5h`.
+
+    Raises:
+        BadValue: it is something else, or not above 0.
+    """
+    if text is None:
+        return None
+    import re
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([smh]?)\s*", text.lower())
+    value = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if value <= 0:
+        from edgekit.errors import BadValue
+
+        raise BadValue(
+            what=parameter.opts[-1], asked=repr(text), expected="a time above 0: 120s, 2m, 90"
+        )
+    return value
+
+
 def named_values(texts: Sequence[str], *, option: str) -> dict[str, str]:
     """Split `NAME=VALUE` texts.
 
@@ -133,6 +155,22 @@ def session_choice(
             }
         )
     )
+
+
+def said(
+    provider: str | None,
+    provider_options: Sequence[str],
+    *,
+    threads: int | None,
+    idle: Idle | None,
+    library: str | None,
+) -> Said:
+    """Tell what was typed from what wasn't, for a variant that comes with a session of its own."""
+    from edgekit.package.values import TUNED
+    from edgekit.runtime.said import Said
+
+    options = named_values(provider_options, option="--provider-option")
+    return Said(TUNED, provider, threads, idle, options, library)
 
 
 def source_options(function: F) -> F:

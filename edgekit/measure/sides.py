@@ -10,7 +10,9 @@ import msgspec
 from edgekit.errors import BadValue, NotFound
 from edgekit.measure.subjects import Subject, open_subject
 from edgekit.measure.ways import How, variant_call
-from edgekit.package.values import PORTABLE
+from edgekit.package.values import PORTABLE, TUNED, SessionChoice
+from edgekit.runtime.said import Said
+from edgekit.runtime.tuned import tuned
 from edgekit.tensors import Signature, TensorSpec
 from edgekit.workers import Call
 
@@ -21,12 +23,16 @@ _WALL_S = 600.0
 
 
 class Named(msgspec.Struct, frozen=True):
-    """What a text on the command line names: a path with a variant's name, or a TARGET."""
+    """What a text on the command line names: a path with a variant's name, or a TARGET.
+
+    `session` is how the variant runs where tuning chose it, None where it runs as the others do.
+    """
 
     kind: Literal["file", "variant", "original", "target"]
     text: str
     path: Path = Path()
     variant: str = PORTABLE
+    session: SessionChoice | None = None
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -64,6 +70,17 @@ def named(text: str) -> Named:
     return Named("target", text)
 
 
+def as_chosen(asked: Named, said: Said) -> Named:
+    """Put what tuning chose, under what was said of its session, in the place of "tuned".
+
+    Raises what `edgekit.runtime.tuned.tuned` raises.
+    """
+    if asked.variant != TUNED:
+        return asked
+    choice = tuned(asked.path, said)[0].choice
+    return msgspec.structs.replace(asked, variant=choice.variant, session=choice.session)
+
+
 def variant_side(asked: Named, how: How, *, wall_s: float = _WALL_S) -> Side:
     """Open what a path names: a variant of a package, or an .onnx file.
 
@@ -74,6 +91,9 @@ def variant_side(asked: Named, how: How, *, wall_s: float = _WALL_S) -> Side:
     # The first one of all, as `load` has it: that is the first of the first graph.
     variant = subject.variants[0].name if subject.variants else PORTABLE
     label = f"{subject.name} · {variant}" if subject.variants else asked.path.name
+    if asked.session is not None:
+        label += ", as tuned"
+        how = msgspec.structs.replace(how, session=asked.session)
     return Side(label, variant_call(asked.path, variant, how), subject.signature, subject)
 
 

@@ -156,6 +156,8 @@ def _inconsistency(package: Package) -> str:
         return "it has no graph"
     seen: set[str] = set()
     begun: set[str] = set()
+    # A package that was made for one kind of processor may have nothing for others.
+    portable = {variant.graph for variant in package.variants if variant.target.isa is None}
     for variant in package.variants:
         if variant.graph not in graphs:
             return f"variant {variant.name!r} belongs to a graph {variant.graph!r} that isn't there"
@@ -163,7 +165,7 @@ def _inconsistency(package: Package) -> str:
             return f"a variant is called {variant.name!r}, which is a reserved word"
         if variant.name in seen:
             return f"variant {variant.name!r} is there twice"
-        if variant.target.isa is not None and variant.graph not in begun:
+        if variant.target.isa is not None and variant.graph in portable - begun:
             return (
                 f"the first variant of {variant.graph!r}, {variant.name!r}, is bound to a kind of "
                 "processor"

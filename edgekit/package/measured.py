@@ -6,14 +6,13 @@ written, in the user's cache folder under the manifest's hash.
 
 from __future__ import annotations
 
-import logging
+import os
 from pathlib import Path
 
 from edgekit import cache
-from edgekit.package import reading
+from edgekit.errors import CorruptPackage
+from edgekit.package import manifest, reading
 from edgekit.terms import Evidence
-
-log = logging.getLogger("edgekit")
 
 FOLDER = "measured"
 MAX_BYTES = 256 << 20
@@ -24,7 +23,9 @@ def store(folder: Path, speed_key: str, content: bytes, *, kind: Evidence) -> Pa
     for place in _places(folder, speed_key, kind):
         if cache.store(place, content):
             return place
-    log.warning("what was measured of %s could not be kept", folder)
+    import logging  # 4 ms, for which a model that is loaded has no use
+
+    logging.getLogger("edgekit").warning("what was measured of %s could not be kept", folder)
     return None
 
 
@@ -33,23 +34,39 @@ def machines(folder: Path, *, kind: Evidence) -> list[str]:
     found: set[str] = set()
     for place in _places(folder, "any", kind):
         if place.parent.is_dir():
-            found.update(entry.stem for entry in place.parent.glob("*.json"))
+            found.update(
+                entry.stem
+                for entry in place.parent.glob("*.json")
+                if manifest.plain_name(entry.name)
+            )
     return sorted(found)
 
 
-def load(folder: Path, speed_key: str, *, kind: Evidence) -> bytes | None:
-    """Read what was last measured on a kind of machine; None where nothing was."""
-    found = [
-        place
-        for place in _places(folder, speed_key, kind)
-        if place.is_file() and not place.is_symlink() and place.stat().st_size <= MAX_BYTES
-    ]
-    last = max(found, key=lambda place: place.stat().st_mtime_ns, default=None)
-    return last.read_bytes() if last is not None else None
+def load(
+    folder: Path, speed_key: str, *, kind: Evidence, max_bytes: int | None = None
+) -> bytes | None:
+    """Read what was last measured on a kind of machine; None where nothing was, or it has more than
+    `max_bytes`, MAX_BYTES unless given."""
+    limit = MAX_BYTES if max_bytes is None else max_bytes
+    found = [read for place in _places(folder, speed_key, kind) if (read := _read(place, limit))]
+    return max(found)[1] if found else None
+
+
+def _read(place: Path, max_bytes: int) -> tuple[int, bytes] | None:
+    """Read a plain file with its time, through one descriptor: it may be replaced meanwhile."""
+    try:
+        with reading.open_plain(place.parent, place.name) as file:
+            status = os.fstat(file.fileno())
+            content = file.read(max_bytes + 1)
+    except (CorruptPackage, OSError):  # not there, a link, a pipe, or not for this user
+        return None
+    return (status.st_mtime_ns, content) if len(content) <= max_bytes else None
 
 
 def _places(folder: Path, speed_key: str, kind: Evidence) -> tuple[Path, ...]:
     name = f"{speed_key}.json"
+    if not manifest.plain_name(name):  # a key that leads elsewhere is none
+        return ()
     inside = folder / FOLDER
     try:
         kept = cache.folder() / FOLDER / reading.identity(folder) / kind / name

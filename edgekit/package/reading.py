@@ -18,7 +18,7 @@ import msgspec
 
 from edgekit.errors import CorruptPackage, HashMismatch, NotFound, UnknownName
 from edgekit.package import manifest
-from edgekit.package.values import PORTABLE, FileRecord, Graph, Package, Variant
+from edgekit.package.values import PORTABLE, TUNED, FileRecord, Graph, Package, Variant
 
 IN_MEMORY_BYTES = 64 << 20
 """Up to this size a session is made from the very bytes that were hashed; a larger file is loaded
@@ -45,7 +45,7 @@ class Verified(msgspec.Struct, frozen=True):
 def is_package(path: Path) -> bool:
     """Tell whether a folder holds a manifest of edgekit's, of whatever version."""
     try:
-        with _open_plain(path, manifest.NAME) as file:
+        with open_plain(path, manifest.NAME) as file:
             whole = json.loads(file.read(manifest.MAX_BYTES))
         return "edgekit" in whole["additional_metadata"]
     except (CorruptPackage, ValueError, RecursionError, LookupError, TypeError):
@@ -67,7 +67,7 @@ def read(folder: Path) -> Package:
     recover(folder)
     if not os.path.lexists(folder):
         raise NotFound(path=str(folder))
-    with _open_plain(folder, manifest.NAME) as file:
+    with open_plain(folder, manifest.NAME) as file:
         raw = file.read(manifest.MAX_BYTES + 1)
     return manifest.decode(raw, path=str(folder))
 
@@ -89,7 +89,7 @@ def open_verified(folder: Path, name: str, record: FileRecord, *, whole: bool = 
         CorruptPackage: it is missing, a link, not a plain file, or has another size.
         HashMismatch: its SHA-256 differs from the manifest's.
     """
-    with _open_plain(folder, name) as file:
+    with open_plain(folder, name) as file:
         status = os.fstat(file.fileno())
         if status.st_size != record.size:
             raise CorruptPackage(
@@ -108,6 +108,26 @@ def open_verified(folder: Path, name: str, record: FileRecord, *, whole: bool = 
     if found != record.sha256:
         raise HashMismatch(path=str(folder), file=name, expected=record.sha256, found=found)
     return Verified(folder / name, content, _stamp(status))
+
+
+def copy_verified(folder: Path, name: str, record: FileRecord, *, to: Path) -> None:
+    """Copy a listed file, hashing the very bytes that are written.
+
+    Raises what `open_verified` raises; then there is a file at `to` that nobody may use.
+    """
+    digest, size = hashlib.sha256(), 0
+    with open_plain(folder, name) as file, to.open("xb") as copy:
+        while size <= record.size and (chunk := file.read(_CHUNK)):
+            digest.update(chunk)
+            size += copy.write(chunk)
+    if size != record.size:
+        raise CorruptPackage(
+            path=str(folder),
+            problem=f"{name} has other than the {record.size} bytes that it was packed with",
+        )
+    found = digest.hexdigest()
+    if found != record.sha256:
+        raise HashMismatch(path=str(folder), file=name, expected=record.sha256, found=found)
 
 
 def unchanged(verified: Verified) -> bool:
@@ -133,7 +153,10 @@ def variant_named(package: Package, name: str) -> Variant:
         if name in (variant.name, PORTABLE):
             return variant
     names = [PORTABLE, *(variant.name for variant in package.variants)]
-    raise UnknownName(kind="variant", of=f"of {package.name}", asked=name, available=names)
+    action = f"{TUNED!r} is no name: call what was chosen by its own." if name == TUNED else ""
+    raise UnknownName(
+        kind="variant", of=f"of {package.name}", asked=name, available=names, action=action
+    )
 
 
 def graph_of(package: Package, variant: Variant) -> Graph:
@@ -146,7 +169,7 @@ def identity(folder: Path) -> str:
     return hashlib.sha256((folder / manifest.NAME).read_bytes()).hexdigest()
 
 
-def _open_plain(folder: Path, name: str) -> BinaryIO:
+def open_plain(folder: Path, name: str) -> BinaryIO:
     """Open a plain file of a package; anything else there is refused."""
     # O_NONBLOCK: opening a named pipe must fail the check for a plain file, not wait for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)

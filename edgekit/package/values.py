@@ -18,7 +18,10 @@ SCHEMA_VERSION = 1
 PORTABLE = "portable"
 """The name that asks for the first variant, which is right on every processor."""
 
-RESERVED_NAMES = frozenset({PORTABLE, "tuned"})
+TUNED = "tuned"
+"""The name that asks for what tuning chose on this kind of machine."""
+
+RESERVED_NAMES = frozenset({PORTABLE, TUNED})
 """Words that ask for a variant without naming one; no variant is called so."""
 
 
@@ -91,7 +94,8 @@ class QuantRules(Value, frozen=True):
 
     `activation` is the type of activations, their zero point 0 where `symmetric`; weights are
     always int8 with zero point 0. `weight_bits` is 7 where products are added up in 16 bits, so
-    that none can leave them: 2 · 255 · 64 = 32640. `operators` are those that gain by it there.
+    that none can leave them: 2 · 255 · 64 = 32640. `operators` are those that gain by it there;
+    a convolution of an image that is pooled stays float below `stem_products` products a value.
     """
 
     activation: Literal["uint8", "int8"] = "uint8"
@@ -99,6 +103,7 @@ class QuantRules(Value, frozen=True):
     weight_bits: Literal[7, 8] = 8
     per_channel: bool = True
     operators: tuple[str, ...] = ()
+    stem_products: int = 0
 
 
 class Calibration(Value, frozen=True):

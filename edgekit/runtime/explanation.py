@@ -6,9 +6,10 @@ import msgspec
 
 from edgekit.package.values import Choice
 from edgekit.runtime.placement import computed, in_words
+from edgekit.shown import Shown
 
 
-class Explanation(msgspec.Struct, frozen=True):
+class Explanation(Shown, msgspec.Struct, frozen=True):
     """Which variant runs, how, and why; `elsewhere` says how far its figures are from here."""
 
     package: str

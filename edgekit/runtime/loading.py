@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,76 +10,28 @@ import onnxruntime as ort
 
 from edgekit import machine as machines
 from edgekit import providers
-from edgekit.errors import BadValue, ModelFileError, NotFound, ProviderUnfit, UnknownName
+from edgekit.errors import ModelFileError, NotFound, ProviderUnfit, UnknownName
+from edgekit.fixed_sizes import fixed
 from edgekit.package import reading
 from edgekit.package.reading import Verified, open_verified
-from edgekit.package.values import PORTABLE, Choice, Graph, Package, SessionChoice, Variant
+from edgekit.package.values import (
+    PORTABLE,
+    Choice,
+    Graph,
+    Package,
+    SessionChoice,
+    Variant,
+)
 from edgekit.providers.info import Occasion, ProviderInfo
 from edgekit.runtime import placement, recordable
 from edgekit.runtime.agreement import refuse_disagreement
 from edgekit.runtime.elsewhere import elsewhere
 from edgekit.runtime.model import Model
 from edgekit.runtime.sessions import open_session, signature_of
-from edgekit.tensors import RunFacts, dim_sizes, dynamic_dims
-from edgekit.terms import Idle
+from edgekit.tensors import RunFacts, Signature, dim_sizes, dynamic_dims
 
 if TYPE_CHECKING:
     from edgekit.compiled.prepared import Prepared
-
-
-def load(
-    package: str | os.PathLike[str],
-    *,
-    variant: str = PORTABLE,
-    provider: str = "cpu",
-    threads: int | None = None,
-    idle: Idle = "brief",
-    verify: bool = False,
-    strict: bool = False,
-    provider_options: Mapping[str, str] | None = None,
-    provider_library: str | os.PathLike[str] | None = None,
-) -> Model:
-    """Open a model package, or a plain .onnx file, ready to be called.
-
-    Args:
-        package: the package's folder, or an .onnx file.
-        variant: a variant's name; "portable" is the one that is right on every processor.
-        provider: the execution provider to run on; there is no fallback to another. "best" takes
-            the first that can be used of those that are usually fastest, and `explain()` says which
-            and why not the others.
-        threads: threads for one call; None takes as many as this process may use.
-        idle: what the threads do between calls, see `edgekit.terms.Idle`.
-        verify: hash every file of the package, and keep the model in memory whatever its size.
-        strict: refuse a model of which any node would run on another provider.
-        provider_options: the provider's own options; `edgekit.providers.find(NAME).options` lists
-            them with the values that each takes.
-        provider_library: the library of a plug-in provider; `provider` is then the name that it
-            registers. It runs in this process: only load a library that you trust.
-
-    Raises:
-        NotFound: there is no such path.
-        CorruptPackage, HashMismatch: the package is not what was packed.
-        UnknownName: no such variant or provider.
-        ProviderUnavailable: the provider cannot be used here; says how to get it.
-        ProviderUnfit: the provider must not be given this variant.
-        NodesElsewhere: `strict` was asked for and nodes run on another provider.
-        ModelFileError: ONNX Runtime refuses the .onnx file.
-        BadValue: an option's value isn't one that it takes.
-    """
-    if not isinstance(provider_options, Mapping | None):
-        raise BadValue(
-            what="provider_options",
-            asked=repr(provider_options),
-            expected="a mapping of options' names to their values, all of them texts",
-        )
-    choice = SessionChoice(
-        provider=provider,
-        threads=threads,
-        idle=idle,
-        provider_options=dict(provider_options or {}),
-    )
-    library = None if provider_library is None else os.fspath(provider_library)
-    return open_model(Path(package), variant, choice, verify=verify, strict=strict, library=library)
 
 
 def open_model(
@@ -93,14 +43,16 @@ def open_model(
     strict: bool = False,
     library: str | None = None,
     profile: Path | None = None,
+    chosen: Choice | None = None,
 ) -> Model:
     """Open a package's variant, or a plain .onnx file, under the given session options.
 
-    With `profile` ONNX Runtime begins a profile in a file whose name starts with that.
+    With `profile` ONNX Runtime begins a profile in a file whose name starts with that. `chosen` is
+    the choice that this follows, where it follows one.
 
-    Raises what `load` raises.
+    Raises what `edgekit.load` raises, but for "tuned", which is no variant's name.
     """
-    way = _Way(session, library, verify, strict, profile)
+    way = _Way(session, library, verify, strict, profile, chosen)
     if way.session.provider != providers.BEST:
         return _open(path, variant, way, "")
     from edgekit.providers import choosing
@@ -115,19 +67,21 @@ def open_model(
 
 
 class _Way(msgspec.Struct, frozen=True):
-    """How to open a model: the session, and what is never stored in a package."""
+    """How to open a model: the session, what is never stored in a package, and the choice behind
+    both."""
 
     session: SessionChoice
     library: str | None
     verify: bool
     strict: bool
     profile: Path | None
+    chosen: Choice | None
 
 
 def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
     """Open a variant on one provider; `why` says why on this one, where edgekit chose it."""
     provider = providers.find(way.session.provider, library=way.library)
-    if _is_plain(path):
+    if is_plain(path):
         return _open_onnx(path, variant, way, why)
     package = _read(path)
     chosen, reason = choose(package, variant)
@@ -145,6 +99,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         for name in reading.files_of(chosen)
     }
     graph = reading.graph_of(package, chosen)
+    signature = fixed(graph.signature, chosen.sizes)
     model = files.pop(chosen.model)
     kept, reachable = None, None
     if provider.builds:
@@ -155,7 +110,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
             model,
             session,
             sha256=compiling.model_sha256(hashes),
-            occasion=Occasion(graph.signature, _sizes(path, package, graph)),
+            occasion=Occasion(signature, _sizes(path, package, graph, signature)),
             label=f"{package.name} · {chosen.name}",
             external=files,
             library=way.library,
@@ -165,7 +120,7 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         opened = open_session(
             model, session, external=files, library=way.library, profile=way.profile
         )
-    refuse_disagreement(path, graph.signature, signature_of(opened, path=path / chosen.model))
+    refuse_disagreement(path, signature, signature_of(opened, path=path / chosen.model))
     from_afar = elsewhere(chosen, provider=provider.name)
     if from_afar:
         import logging  # as below
@@ -173,10 +128,10 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
         logging.getLogger("edgekit").warning("%s/%s: %s", package.name, chosen.name, from_afar)
     return Model(
         opened,
-        reachable or graph.signature,
+        reachable or signature,
         name=package.name,
         facts=_facts(opened, provider, way, f"{package.name}/{chosen.name}", chosen.precision),
-        choice=_choice(chosen.name, way.session, reason, why),
+        choice=_choice(chosen.name, way, reason, why),
         folder=path.absolute(),  # the process may move on before it asks for a check
         package=package,
         variant=chosen,
@@ -185,15 +140,17 @@ def _open(path: Path, variant: str, way: _Way, why: str) -> Model:
     )
 
 
-def _sizes(path: Path, package: Package, graph: Graph) -> tuple[dict[str, int], ...]:
+def _sizes(
+    path: Path, package: Package, graph: Graph, signature: Signature
+) -> tuple[dict[str, int], ...]:
     """Read off the sizes that dimensions have in the reference cases: some that are known to
     come."""
-    if graph.reference is None or not dynamic_dims(graph.signature):
+    if graph.reference is None or not dynamic_dims(signature):
         return ()
     from edgekit.package.cases import open_cases
 
     cases = open_cases(path, package, graph.reference).open()
-    return tuple(dim_sizes(graph.signature, case.feed) for case in cases)
+    return tuple(dim_sizes(signature, case.feed) for case in cases)
 
 
 def variant_names(path: Path) -> tuple[str, ...]:
@@ -202,7 +159,7 @@ def variant_names(path: Path) -> tuple[str, ...]:
     Raises:
         NotFound, CorruptPackage, ModelFileError: there is no package.
     """
-    if _is_plain(path):
+    if is_plain(path):
         return (path.stem,)
     return tuple(variant.name for variant in _read(path).variants)
 
@@ -214,13 +171,18 @@ def choose(package: Package, variant: str) -> tuple[Variant, str]:
         UnknownName: there is no such variant.
     """
     if variant == PORTABLE:
-        reason = "the portable variant: right on every processor"
+        reason = (
+            "the portable variant: right on every processor"
+            if package.variants[0].target.isa is None
+            else "the first variant: the package has none that is right on every processor"
+        )
     else:
         reason = "asked for by name"
     return reading.variant_named(package, variant), reason
 
 
-def _is_plain(path: Path) -> bool:
+def is_plain(path: Path) -> bool:
+    """Tell whether a path names an .onnx file, whether or not it is there."""
     return path.suffix.lower() == ".onnx" and not path.is_dir()
 
 
@@ -247,7 +209,7 @@ def _open_onnx(path: Path, variant: str, way: _Way, why: str) -> Model:
         signature_of(opened, path=path),
         name=path.stem,
         facts=_facts(opened, provider, way, path.name, placement.AS_STORED),
-        choice=_choice(path.stem, way.session, "a plain .onnx file: nothing to choose from", why),
+        choice=_choice(path.stem, way, "a plain .onnx file: nothing to choose from", why),
         kept=kept,
     )
 
@@ -306,5 +268,9 @@ def _facts(
     )
 
 
-def _choice(variant: str, session: SessionChoice, reason: str, why: str) -> Choice:
-    return Choice(variant, session, f"{reason}; {why}" if why else reason)
+def _choice(variant: str, way: _Way, reason: str, why: str) -> Choice:
+    chosen, key = way.chosen, None
+    if chosen is not None:
+        key = chosen.speed_key
+        reason = chosen.reason if key else "; ".join(filter(None, (reason, chosen.reason)))
+    return Choice(variant, way.session, f"{reason}; {why}" if why else reason, key)

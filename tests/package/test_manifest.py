@@ -298,7 +298,12 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "belongs to a graph 'no'",
     ),
     "a bound one first": (
-        lambda w: set_at(w, *VARIANT, "target", to={"isa": ["avx2"]}),
+        lambda w: ours(w).update(
+            variants=[
+                {**ours(w)["variants"][0], "target": {"isa": ["avx2"]}},
+                {**ours(w)["variants"][0], "name": "x"},
+            ]
+        ),
         "first variant of 'model', 'fp32', is bound to a kind of processor",
     ),
     "reserved": (lambda w: set_at(w, *VARIANT, "name", to="tuned"), "a reserved word"),
@@ -363,6 +368,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
                     "graph": "other",
                     "target": {"isa": ["avx2"]},
                 },
+                {**ours(w)["variants"][0], "name": "y", "graph": "other"},
             ],
         ),
         "first variant of 'other', 'x', is bound to a kind of processor",

@@ -136,6 +136,24 @@ def test_onnxruntime_sees_nothing_but_plain_arrays(
     assert fed_array.flags.aligned
 
 
+def test_one_array_by_name_goes_the_short_way_too(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tiny({"x": X})
+    monkeypatch.setattr(Model, "_by_name", None)  # the long way begins with it
+    np.testing.assert_array_equal(tiny({"x": X}), plain)
+    np.testing.assert_array_equal(tiny(X), plain)
+
+
+def test_what_lies_inside_a_session_of_onnxruntime_is_called_directly(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is private: a release that renames it must be noticed."""
+    plain = tiny(X)
+    monkeypatch.setattr(type(tiny._session), "run", None)
+    np.testing.assert_array_equal(tiny(X), plain)
+
+
 def test_a_mask_is_seen_where_the_shape_is_known(tiny: Model) -> None:
     tiny(X)
     with pytest.raises(InputError, match="masked elements"):

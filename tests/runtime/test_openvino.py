@@ -136,7 +136,7 @@ def test_a_name_without_a_library_says_how_to_give_one(tiny_package: Path) -> No
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [("OpenVINOExecutionProvider", "'openvino' here"), ("CUDA", "'cuda' here"), (None, "'None'")],
+    [("OpenVINOExecutionProvider", "'openvino' here"), ("CUDA", "'cuda' here"), (7, "'7'")],
 )
 def test_a_name_that_is_another_of_a_known_one_says_which(
     asked: Any, said: str, tiny_package: Path

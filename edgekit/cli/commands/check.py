@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import debug_option, json_option, session_choice, session_options
+from edgekit.cli.options import debug_option, json_option, said, session_choice, session_options
 from edgekit.terms import Idle
 
 if TYPE_CHECKING:
@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   edgekit check net.edgekit
-  edgekit check net.edgekit --variant fp32 --json"""
+  edgekit check net.edgekit --variant fp32 --json
+  edgekit check net.edgekit --variant tuned"""
 
 
 @click.command(epilog=_EPILOG, short_help="Is a package right on this machine?")
 @click.argument("package", type=click.Path(path_type=Path))
-@click.option("--variant", metavar="NAME", help="Which variant to check.  [default: every one]")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    help="Which variant to check; 'tuned' is what was chosen, run as it was chosen."
+    "  [default: every one]",
+)
 @session_options
 @json_option
 @debug_option
@@ -43,13 +49,25 @@ def command(
     """
     from edgekit.cli import output as out
     from edgekit.errors import GateFailed, ProviderUnfit
+    from edgekit.measure.given import made_up_notes
     from edgekit.measure.ways import How, settle
+    from edgekit.package import reading
+    from edgekit.package.values import TUNED
     from edgekit.runtime.loading import open_model, variant_names
 
-    choice = session_choice(provider, provider_options, threads=threads, idle=idle)
+    notes = []
+    if variant == TUNED:
+        from edgekit.runtime.tuned import tuned
+
+        typed = said(provider, provider_options, threads=threads, idle=idle, library=library)
+        chosen = tuned(package, typed)[0].choice
+        variant, choice = chosen.variant, chosen.session
+        notes.append(f"{chosen.variant}: {chosen.reason}")
+    else:
+        choice = session_choice(provider, provider_options, threads=threads, idle=idle)
     how, note = settle(How(choice, library, strict))
+    notes += [note] if note else []
     reports: list[CheckReport] = []
-    notes = [note] if note else []
     with out.progress(f"checking {package}"):
         for name in [variant] if variant is not None else variant_names(package):
             # The first time round hashes whatever the package lists; a variant's own files are
@@ -68,6 +86,8 @@ def command(
                 if variant is not None:
                     raise
                 notes.append(f"{name} is left out: {unfit}")
+    checked_ones = {report.variant for report in reports}
+    notes += made_up_notes([v for v in reading.read(package).variants if v.name in checked_ones])
     passed = all(report.passed for report in reports)
     if as_json:
         from edgekit.report.documents import CheckDocument

@@ -15,6 +15,7 @@ from edgekit.cli.options import (
     given,
     json_option,
     named_values,
+    said,
     session_choice,
     session_options,
     source_options,
@@ -30,6 +31,7 @@ _EPILOG = """\b
 Examples:
   edgekit compare net.edgekit net.edgekit:int8-static --max-drop 0.5pp
   edgekit compare net.edgekit:original net.edgekit --min-cosine 0.9999
+  edgekit compare net.edgekit net.edgekit:tuned
   edgekit compare old.onnx new.onnx --eval-data test.npz --min-agreement 99%
   edgekit compare net.py:make net.edgekit:fp16 --json"""
 
@@ -82,19 +84,22 @@ def command(
 ) -> int:
     """Run A and B on the same cases and say how far B's answers are from A's. Nothing is timed.
 
-    Each is a package (PATH for its first variant, PATH:VARIANT, PATH:original), an .onnx file, or
-    a TARGET of `edgekit export`. Exit code 3 if B is past a budget, or the cases don't decide.
+    Each is a package (PATH for its first variant, PATH:VARIANT, PATH:tuned, PATH:original), an
+    .onnx file, or a TARGET of `edgekit export`. What was tuned runs as it was chosen, where no
+    option of a session says otherwise. Exit code 3 if B is past a budget, or the cases don't
+    decide.
     """
     from edgekit.cli import output as out
     from edgekit.errors import GateFailed
     from edgekit.measure.compare import compare
     from edgekit.measure.judging import judged_by
     from edgekit.measure.same_cases import cases_for, own_metric
-    from edgekit.measure.sides import named
+    from edgekit.measure.sides import as_chosen, named
     from edgekit.measure.ways import How, settle
 
     budgets = budgets_of(max_drop, min_agreement, min_cosine)
-    asked = (named(a), named(b))
+    typed = said(provider, provider_options, threads=threads, idle=idle, library=library)
+    asked = (as_chosen(named(a), typed), as_chosen(named(b), typed))
     how, _ = settle(
         How(
             session_choice(provider, provider_options, threads=threads, idle=idle),
@@ -153,7 +158,7 @@ def _sides(
             expected="at least one that is: make a package with edgekit export",
         )
     found = {
-        one: variant_side(one, how, **limits)
+        one.text: variant_side(one, how, **limits)
         if one.kind in ("file", "variant")
         else _original_of_package(one, how, source, limits)
         for one in asked
@@ -161,7 +166,8 @@ def _sides(
     }
     known = next(iter(found.values()))
     first, second = (
-        found[one] if one in found else _target(one, known.signature, how, source) for one in asked
+        found[one.text] if one.text in found else _target(one, known.signature, how, source)
+        for one in asked
     )
     return first, second
 

@@ -1,0 +1,96 @@
+"""Who wins, and what became of everyone else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from edgekit.measure import statistics
+from edgekit.measure.results import Measurement, Quality
+from edgekit.metrics import Estimate
+from edgekit.tune.ways import Way, departures
+
+MIN_GAIN = 1.02
+"""A variant that is less faster than this is not worth other numbers and another file."""
+
+
+class Entrant(msgspec.Struct, frozen=True):
+    """Who ran in the last race: what it weighs, how right and how fast it is.
+
+    `speedup` is against the float variant in its usual session, in the same rounds.
+    """
+
+    way: Way
+    measured: Measurement
+    speedup: Estimate
+    quality: Quality | None
+    size_bytes: int
+
+
+def faster(speedup: Estimate) -> bool:
+    """Tell whether something is faster than the baseline by more than noise, and worth it."""
+    return speedup.low > 1 and speedup.value >= MIN_GAIN
+
+
+def winner(entrants: Sequence[Entrant]) -> tuple[Entrant | None, list[Entrant]]:
+    """Choose the fastest, and of those that can't be told from it the least demanding.
+
+    That is the one whose session departs least from what is usual, then the most right, then the
+    smallest.
+
+    Args:
+        entrants: who keeps the budget and ran in the last race.
+
+    Returns:
+        The winner, None where nobody is faster than the baseline by more than noise, and who can't
+        be told from it.
+    """
+    better = [entrant for entrant in entrants if faster(entrant.speedup)]
+    if not better:
+        return None, []
+    fastest = max(better, key=lambda entrant: entrant.speedup.value)
+    alike = [entrant for entrant in better if not _slower(entrant, fastest)]
+    chosen = min(
+        alike,
+        key=lambda e: (departures(e.way.session), round(loss(e.quality), 4), e.size_bytes),
+    )
+    return chosen, [entrant for entrant in alike if entrant is not chosen]
+
+
+def _slower(entrant: Entrant, than: Entrant) -> bool:
+    """Tell whether one is slower than the other by more than noise, in the rounds they share."""
+    if entrant is than:
+        return False
+    ratio = statistics.speedup(
+        [start.rounds for start in entrant.measured.starts],
+        [start.rounds for start in than.measured.starts],
+    )
+    return ratio.low > 1
+
+
+def loss(quality: Quality | None) -> float:
+    """Say what was lost of the accuracy, on whatever scale was measured: 0 is nothing."""
+    if quality is None:
+        return 0.0
+    if quality.drop is not None:
+        return quality.drop.value
+    if quality.kept_agreement is not None:
+        return 1 - quality.kept_agreement.value
+    return 1 - quality.cosine.value if quality.cosine is not None else 0.0
+
+
+def front(points: Mapping[str, tuple[float, float, int]]) -> frozenset[str]:
+    """Name those that nobody beats in one respect without being worse in another (Pareto).
+
+    Args:
+        points: latency, loss of accuracy and size of each, by name; less is better.
+    """
+    return frozenset(
+        name
+        for name, point in points.items()
+        if not any(
+            other != point and all(a <= b for a, b in zip(other, point, strict=True))
+            for other in points.values()
+        )
+    )

@@ -1,0 +1,293 @@
+"""How things stand in a search: who was tried, how far each came, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgekit import machine as machines
+from edgekit.budgets import accepted, judge_all
+from edgekit.measure.keeping import file_hashes
+from edgekit.measure.results import Bench, Quality
+from edgekit.measure.statistics import p50_estimate_ms
+from edgekit.metrics import Estimate
+from edgekit.package.choices import SCHEMA_VERSION, Chosen
+from edgekit.package.reading import files_of
+from edgekit.package.values import Choice, SessionChoice
+from edgekit.terms import Outcome
+from edgekit.tune.building import Built
+from edgekit.tune.deciding import Entrant, faster, front, loss
+from edgekit.tune.memory import size_bytes
+from edgekit.tune.racing import Race
+from edgekit.tune.results import Tried, Tuned
+from edgekit.tune.setting import Setting
+from edgekit.tune.ways import Way, session_in_words
+
+_RUNNING: Outcome = "beaten"
+"""What stands of a candidate while it is still in the race."""
+
+
+class Standing:
+    """What is known so far. `setting` is replaced when the package gets other variants."""
+
+    def __init__(self, setting: Setting, *, made: Sequence[str] = ()) -> None:
+        self.setting = setting
+        self.stage = 0
+        self.raced_last = False
+        self.threads = machines.threads_available()
+        self._made = list(made)
+        self._tried: dict[str, Tried] = {}
+        self._ways: dict[str, Way] = {}
+        self._races: list[Bench] = []
+        self._notes = list(setting.notes)
+        self._winner: Entrant | None = None
+        self._why = ""
+        self.take(setting.track.baseline)
+
+    def note(self, sentence: str) -> None:
+        """Remember something that its reader must know."""
+        self._notes.append(sentence)
+
+    def add(self, tried: Tried) -> None:
+        """Take over a row that is known already."""
+        self._tried[tried.label] = tried
+
+    def built(self, built: Built) -> None:
+        """Take down what became of making a variant."""
+        if built.variant is not None:
+            self._made.append(built.variant)
+            return
+        session = SessionChoice(provider=built.step.provider)
+        label = f"{built.step.name} · {session_in_words(session)}"
+        self.add(Tried(label, built.step.name, session, built.outcome, built.reason))
+
+    def take(self, way: Way) -> bool:
+        """Take a candidate in; False where it is in already."""
+        if way.label in self._ways:
+            return False
+        self._ways[way.label] = way
+        return True
+
+    def resume(self, way: Way, tried: Tried) -> None:
+        """Take a candidate in with what an earlier search measured of it."""
+        self.take(way)
+        self.add(tried)
+
+    def ran(self, race: Race, ways: Sequence[Way]) -> None:
+        """Take down a race: times, how right everyone is, and who fell out."""
+        self.stage += 1
+        self._races += race.benches
+        for way in ways:
+            self.take(way)
+        speedups = race.speedups
+        for label, measured in race.measured.items():
+            before = self._tried.get(label)
+            quality = measured.quality or self._quality_of(self._ways[label])
+            verdicts = judge_all(self.setting.data.budgets, quality) if quality else ()
+            right = accepted(verdicts, undecided=self.setting.data.undecided)
+            outcome: Outcome = _RUNNING
+            reason = before.reason if before else ""
+            if not right:
+                failed = [v for v in verdicts if v.ruling == "failed"]
+                outcome = "over budget" if failed else "undecided"
+                reason = "; ".join(v.sentence for v in (failed or verdicts) if v.ruling != "passed")
+            way = self._ways[label]
+            self._tried[label] = Tried(
+                label=label,
+                variant=way.variant,
+                session=way.session,
+                outcome=outcome,
+                reason=reason,
+                stage=self.stage,
+                p50_ms=p50_estimate_ms([start.rounds for start in measured.starts]),
+                speedup=speedups.get(label),
+                quality=quality,
+                verdicts=verdicts,
+                size_bytes=size_bytes(self.setting.package, way.variant),
+            )
+        for left in race.left_out:
+            way = self._ways[left.label]
+            self._tried[left.label] = Tried(
+                left.label, way.variant, way.session, "failed", left.reason
+            )
+
+    def _quality_of(self, way: Way) -> Quality | None:
+        """Say how right a candidate is, by one that differs from it in how it runs alone."""
+        for other in self._tried.values():
+            same = (
+                other.variant == way.variant
+                and other.session.provider == way.session.provider
+                and other.session.provider_options.items() <= way.session.provider_options.items()
+            )
+            if same and other.quality is not None:
+                return other.quality
+        return None
+
+    def accepted(self, ways: Sequence[Way]) -> list[Way]:
+        """Name those that keep the budget, the fastest first."""
+        running = [w for w in ways if self._still(w)]
+        return self.fastest(running)
+
+    def _still(self, way: Way) -> bool:
+        tried = self._tried.get(way.label)
+        return tried is not None and tried.outcome not in ("over budget", "undecided", "failed")
+
+    def fastest(self, ways: Sequence[Way]) -> list[Way]:
+        """Put candidates in order, the fastest first, by the last race that each ran in."""
+
+        def speed(way: Way) -> float:
+            tried = self._tried.get(way.label)
+            return tried.speedup.value if tried is not None and tried.speedup is not None else 0.0
+
+        return sorted((way for way in ways if self._still(way)), key=speed, reverse=True)
+
+    def entrants(self, ways: Sequence[Way], race: Race) -> list[Entrant]:
+        """Gather what decides about those who ran in the last race."""
+        speedups, measured = race.speedups, race.measured
+        return [
+            Entrant(
+                way,
+                measured[way.label],
+                speedups[way.label],
+                self._tried[way.label].quality,
+                size_bytes(self.setting.package, way.variant),
+            )
+            for way in ways
+            if way.label in speedups and self._still(way)
+        ]
+
+    def decide(self, winner: Entrant | None, alike: Sequence[Entrant]) -> None:
+        """Say of everyone what became of them."""
+        self._winner = winner
+        baseline = self.setting.track.baseline.label
+        won = winner.way.label if winner is not None else baseline
+        ran = {
+            label: tried
+            for label, tried in self._tried.items()
+            if tried.outcome == _RUNNING and tried.p50_ms is not None
+        }
+        on_front = front(
+            {
+                label: (_slowness(tried), round(loss(tried.quality), 6), tried.size_bytes or 0)
+                for label, tried in ran.items()
+            }
+        )
+        self._why = self._reason(winner, alike)
+        for label, tried in ran.items():
+            outcome, reason = self._fate(tried, won=won, on_front=label in on_front)
+            self._tried[label] = msgspec.structs.replace(
+                tried, outcome=outcome, reason=reason, on_front=label in on_front
+            )
+
+    def _fate(self, tried: Tried, *, won: str, on_front: bool) -> tuple[Outcome, str]:
+        if tried.label == won:
+            return "chosen", self._why
+        if tried.label == self.setting.track.baseline.label:
+            return "kept", "the float variant in its usual session: what all others are held to"
+        assert tried.speedup is not None
+        ratio = f"×{tried.speedup.value:.2f} of the float variant's speed"
+        if tried.speedup.high < 1:
+            return "slower", ratio
+        if not faster(tried.speedup) and tried.stage == self.stage:
+            return "beaten", f"{ratio}, which noise alone could be"
+        if on_front:
+            return "kept", f"{ratio}: slower than the winner, and more accurate or smaller"
+        return "beaten", f"{ratio}: {won} is faster"
+
+    def _reason(self, winner: Entrant | None, alike: Sequence[Entrant]) -> str:
+        if winner is None:
+            if not self.raced_last:
+                return "the float variant: nothing else was raced to the end"
+            return "the float variant: nothing that keeps the budget is faster by more than noise"
+        said = (
+            f"×{winner.speedup.value:.2f} [{winner.speedup.low:.2f}, {winner.speedup.high:.2f}] "
+            "of the float variant's speed, inside the budget"
+        )
+        if alike:
+            others = ", ".join(entrant.way.label for entrant in alike)
+            said += f"; {others} can't be told from it, and it asks for less"
+        return said
+
+    def unwanted(self) -> list[str]:
+        """Name the variants that the search made, and that nobody would choose."""
+        wanted = {tried.variant for tried in self._tried.values() if tried.on_front}
+        wanted |= {choice.variant for choice in (self._choice(), *self._by_provider().values())}
+        there = {variant.name for variant in self.setting.package.variants}
+        return [name for name in dict.fromkeys(self._made) if name in there - wanted]
+
+    def _choice(self) -> Choice:
+        way = self._winner.way if self._winner is not None else self.setting.track.baseline
+        return Choice(way.variant, way.session, self._why, self.setting.speed_key)
+
+    def _by_provider(self) -> dict[str, Choice]:
+        """Find the fastest on each provider that keeps the budget, among those that ran."""
+        found: dict[str, Choice] = {}
+        ran = [way for way in self._ways.values() if self._still(way)]
+        best = {way.session.provider: way for way in reversed(self.fastest(ran))}
+        for name, way in best.items():
+            tried = self._tried[way.label]
+            if tried.speedup is None or tried.p50_ms is None:
+                continue
+            if name == self.setting.track.baseline.session.provider and not faster(tried.speedup):
+                continue
+            reason = f"the fastest on {name}: ×{tried.speedup.value:.2f} of the float variant"
+            found[name] = Choice(way.variant, way.session, reason, self.setting.speed_key)
+        winner = self._choice()
+        return {**found, winner.session.provider: winner}
+
+    def tuned(self, *, took_s: float, limit_s: float | None, finished: bool = True) -> Tuned:
+        """Put together all that is known; what is still open counts as beaten by nobody."""
+        setting = self.setting
+        return Tuned(
+            package=setting.package.name,
+            machine=setting.track.machine,
+            speed_key=setting.speed_key,
+            budgets=setting.data.budgets,
+            undecided=setting.data.undecided,
+            baseline=setting.track.baseline.label,
+            batch=setting.track.batch,
+            sizes=setting.track.sizes,
+            tried=tuple(self._tried.values()),
+            winner=self._choice(),
+            by_provider=self._by_provider(),
+            why=self._why or "the search has not come to its end",
+            took_s=took_s,
+            time_limit_s=limit_s,
+            finished=finished and self.raced_last and not self._not_tried(),
+            data_sha256=setting.evaluation.sha256,
+            notes=tuple(self._notes),
+            files=file_hashes(setting.package, setting.package.variants),
+            made=tuple(dict.fromkeys(self._made)),
+            races=tuple(self._races),
+        )
+
+    def _not_tried(self) -> bool:
+        return any(tried.outcome == "not tried" for tried in self._tried.values())
+
+    def chosen(self) -> Chosen:
+        """Write down what `edgekit.load` reads."""
+        setting = self.setting
+        winner, by_provider = self._choice(), self._by_provider()
+        named = {choice.variant for choice in (winner, *by_provider.values())}
+        return Chosen(
+            schema_version=SCHEMA_VERSION,
+            speed_key=setting.speed_key,
+            machine=machines.summary(setting.track.machine),
+            winner=winner,
+            by_provider=by_provider,
+            files={
+                file: setting.package.files[file].sha256
+                for variant in setting.package.variants
+                if variant.name in named
+                for file in files_of(variant)
+            },
+            budget=" and ".join(map(str, setting.data.budgets)),
+        )
+
+
+def _slowness(tried: Tried) -> float:
+    """Say how slow one is beside the baseline: ratios inside a round, which p50s of other races
+    are not."""
+    speedup: Estimate | None = tried.speedup
+    return 1.0 if speedup is None else 1 / speedup.value

@@ -1,0 +1,106 @@
+"""Which variants are worth making for the providers of a machine, and how long each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgekit.errors import BadValue, MissingExtra
+from edgekit.package.values import GraphFacts, QuantRules, Variant
+from edgekit.providers import ProviderInfo
+from edgekit.quantize import scheme as schemes
+from edgekit.quantize import targets
+from edgekit.terms import Scheme, members
+
+OPTIMIZED = "optimized"
+_MEMORY_BOUND_BYTES = 48 << 20
+"""Weights beyond what caches hold: fewer bits of them alone are read faster, and gain by it."""
+_FLOAT_BYTES = 4
+_PRECISIONS = {"fp16": "float16", "bf16": "bfloat16"}
+_GAINS: dict[Scheme, frozenset[str]] = {
+    "int8-static": frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
+    "int8-dynamic": frozenset({"Attention", "Gemm", "LSTM", "MatMul"}),
+    "int8-weight": frozenset({"Gemm", "MatMul"}),
+    "int4-weight": frozenset({"Gemm", "MatMul"}),
+}
+"""Operators of which a scheme makes faster ones: without any of them it isn't worth a try."""
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A variant that could be made: by a scheme for a provider, or by rewrites where there is none.
+
+    `why` says in half a sentence why it is worth a try.
+    """
+
+    name: str
+    scheme: Scheme | None
+    provider: str
+    why: str
+
+
+def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[Step], list[str]]:
+    """List the variants to make of a float one, the most promising first, and what to know.
+
+    What two providers want alike is made once, for the first of them.
+    """
+    if parent.precision != "fp32":
+        return [], [f"{parent.name} is {parent.precision}: only variants that exist are tried"]
+    try:
+        infos = [schemes.find(name) for name in members(Scheme)]
+    except MissingExtra as error:
+        return [], [f"only variants that exist are tried: {error}"]
+    steps = [Step(OPTIMIZED, None, usable[0].name, "rewrites that ONNX Runtime leaves out")]
+    made: list[tuple[Scheme, QuantRules]] = []
+    for provider in usable:
+        for info in infos:
+            why = _reason(info.name, parent.facts, provider)
+            if not why:
+                continue
+            try:
+                target = targets.resolve(provider.name, info)
+                rules = provider.quant_rules(info.name, target)
+            except BadValue:
+                continue
+            if (info.name, rules) in made:
+                continue
+            taken = {step.name for step in steps}
+            name = f"{info.name}-{provider.name}" if info.name in taken else info.name
+            made.append((info.name, rules))
+            steps.append(Step(name, info.name, provider.name, why))
+    return steps, []
+
+
+def _reason(scheme: Scheme, facts: GraphFacts, provider: ProviderInfo) -> str:
+    """Say why a scheme may pay for a model on a provider, empty where it can't."""
+    if scheme in _PRECISIONS:
+        computes = _PRECISIONS[scheme] in provider.precisions and provider.device
+        return f"{provider.name} computes in it" if computes else ""
+    gaining = sorted(_GAINS[scheme] & facts.operators.keys())
+    if not gaining:
+        return ""
+    if scheme in ("int8-weight", "int4-weight"):
+        if _FLOAT_BYTES * facts.parameters < _MEMORY_BOUND_BYTES:
+            return ""
+        return f"{_FLOAT_BYTES * facts.parameters / 1e6:.0f} MB of weights are read at every call"
+    counts = ", ".join(f"{facts.operators[name]} {name}" for name in gaining)
+    return f"it has {counts}"
+
+
+def estimated_s(
+    step: Step, *, call_ms: float, evaluation: int, calibration: int, size_bytes: int
+) -> float:
+    """Estimate how long making a variant takes, in seconds: a rough figure, from the calls that it
+    makes and what it reads and writes.
+
+    Args:
+        step: what is made.
+        call_ms: one call of the float variant.
+        evaluation: how many cases judge it.
+        calibration: how many cases are looked at.
+        size_bytes: the float variant's size.
+    """
+    passes = {"int8-static": 14, "int8-dynamic": 3}.get(step.scheme or "", 1)
+    judged = evaluation * (3 * call_ms + 1.2) / 1e3
+    looked_at = calibration * passes * (1.5 * call_ms + 0.5) / 1e3
+    return 4.0 + judged + looked_at + size_bytes / 20e6

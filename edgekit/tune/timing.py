@@ -1,0 +1,66 @@
+"""How long the steps of a search take, from one look at the float variant."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from edgekit.measure.plan import Plan
+from edgekit.measure.ways import How, variant_call
+from edgekit.tune.racing import FINALISTS, Track, estimated_s, plan_of
+from edgekit.workers import Worker
+
+_CALLS = 3
+_SHORTER = (
+    {"starts": 4, "rounds": 3, "turn_s": 0.05},
+    {"starts": 3, "rounds": 3, "turn_s": 0.05},
+    {"starts": 3, "rounds": 2, "turn_s": 0.03, "warm_up_s": 0.05},
+)
+"""Plans of a last race for less time, the longest first."""
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """What the float variant takes: from a fresh interpreter to its first answer, and a call."""
+
+    load_s: float
+    call_s: float
+    cases: int
+    wall_s: float
+
+    def race_s(self, n: int, plan: Plan, *, cases: int = 0) -> float:
+        """Estimate a race of so many, the baseline among them."""
+        return estimated_s(n, plan, load_s=self.load_s, call_s=self.call_s, cases=cases)
+
+    @property
+    def last_s(self) -> float:
+        """Estimate the last race."""
+        return self.race_s(FINALISTS + 1, plan_of(9, last=True, wall_s=self.wall_s))
+
+    @property
+    def races_s(self) -> float:
+        """Estimate all races of a usual search: one of six with the cases, one of twelve, the
+        last."""
+        first, second = (plan_of(stage, last=False, wall_s=self.wall_s) for stage in (1, 2))
+        return self.race_s(6, first, cases=self.cases) + self.race_s(12, second) + self.last_s
+
+    def affordable(self, plan: Plan, n: int, *, left_s: float) -> Plan:
+        """Shorten the last race's plan to what there is time for; the shortest where even that
+        takes longer."""
+        plans = [plan, *(msgspec.structs.replace(plan, **shorter) for shorter in _SHORTER)]
+        return next((p for p in plans if self.race_s(n, p) <= left_s), plans[-1])
+
+
+def pace_of(track: Track, *, cases: int) -> Pace:
+    """Open the float variant once and call it a few times.
+
+    Raises what `edgekit.load` raises.
+    """
+    began_s = time.monotonic()
+    call = variant_call(track.subject.path, track.baseline.variant, How(track.baseline.session))
+    with Worker(track.baseline.label, wall_s=track.wall_s, environment=call.environment) as worker:
+        worker.open(call)
+        worker.run(track.feed)
+        load_s = time.monotonic() - began_s
+        timed = worker.run(track.feed, calls=_CALLS, warm_ups=1)
+    return Pace(load_s, min(timed.durations_ns) / 1e9, cases, track.wall_s)
