@@ -170,7 +170,7 @@ def export_target(
         data_folder=str(Path.cwd()),
     )
     label = label_of(target)
-    path = Path(output) if output is not None else Path(package_stem(target) + SUFFIX)
+    path = Path(output) if output is not None else usual_folder(target)
     deadline = Deadline(time_limit_s)
 
     def run(options: ExportOptions, folder: Path) -> Attempt:
@@ -186,6 +186,11 @@ def export_target(
         package = pack(folder, attempts, source=label, seed=seed, task=task, pretrained=pretrained)
     records.remember(package, request)
     return Exported(str(path), package, package.provenance.notes)
+
+
+def usual_folder(target: str) -> Path:
+    """Name the folder of a TARGET's package where no other is asked for."""
+    return Path(package_stem(target) + SUFFIX)
 
 
 def _attempts(

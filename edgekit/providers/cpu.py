@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from edgekit.package.values import QuantRules, SessionChoice, Target
 from edgekit.providers import built_in, options
-from edgekit.providers.info import ProviderInfo
-from edgekit.providers.targets import ARM, adds_up_in_16_bits
+from edgekit.providers.info import DISABLED, ProviderInfo
+from edgekit.providers.targets import ARM, X86, adds_up_in_16_bits
 from edgekit.terms import Scheme
 
 _SHORT = ("fp16", "bf16")
@@ -23,14 +25,18 @@ def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, s
 
 
 def _precautions(precision: str) -> dict[str, str]:
-    """Leave out a fusion that takes the process down as it loads an fp16 model.
+    """Leave out rewrites of the graph that do harm.
 
-    Measured on 1.31.1 and 1.32.0: a Transpose in front of a MatMul, both float16, is a
-    segmentation fault at the highest graph level.
+    fp16: a Transpose in front of a MatMul, both float16, is a segmentation fault at the highest
+    graph level as it loads, measured on 1.31.1 and 1.32.0.
+
+    int8: Q and DQ stand where they are best. Moved in front of a pooling behind a float
+    convolution, they take both out of the layout in which these are fast: half the speed.
     """
-    if precision != "fp16":
+    left_out = {"fp16": "MatmulTransposeFusion", "int8": "QDQPropagationTransformer"}
+    if precision not in left_out:
         return {}
-    return {"optimization.disable_specified_optimizers": "MatmulTransposeFusion"}
+    return {DISABLED: left_out[precision]}
 
 
 STATIC = (
@@ -50,6 +56,10 @@ and is slower than in float32 on every processor that was measured."""
 
 WEIGHT_ONLY = ("Gather", "Gemm", "MatMul")
 
+_STEM = 32
+"""Products below which a convolution of an image that is pooled stays float, where that was
+measured: on processors with VNNI (`edgekit.quantize.qdq.stems`)."""
+
 
 def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
     """Say what integers ONNX Runtime's own kernels are fast and right in.
@@ -64,10 +74,25 @@ def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
             return "few of its operators have kernels for it, and a model of them can't be loaded"
         case "int8-weight" | "int4-weight":
             return QuantRules(operators=WEIGHT_ONLY)
+    sums_16 = adds_up_in_16_bits(target)
+    stem = _STEM if target.arch == X86 and not sums_16 and scheme == "int8-static" else 0
     return QuantRules(
         activation="int8" if target.arch == ARM and scheme == "int8-static" else "uint8",
-        weight_bits=7 if adds_up_in_16_bits(target) else 8,
+        weight_bits=7 if sums_16 else 8,
         operators=STATIC if scheme == "int8-static" else DYNAMIC,
+        stem_products=stem,
+    )
+
+
+def _alternatives(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
+    """Say what can make a processor faster: fewer threads, which wait for each other less; threads
+    that stay awake between calls; and a graph whose layout is left as it is.
+    """
+    fewer = dict.fromkeys(n for n in (threads // 2, 1) if 0 < n < threads)
+    return (
+        *(msgspec.structs.replace(choice, threads=n) for n in fewer),
+        *([msgspec.structs.replace(choice, idle="spin")] if threads > 1 else []),
+        msgspec.structs.replace(choice, graph_level="extended"),
     )
 
 
@@ -85,4 +110,5 @@ PROVIDER = ProviderInfo(
     precautions=_precautions,
     without=("bf16",),
     quantized=_quantized,
+    alternatives=_alternatives,
 )

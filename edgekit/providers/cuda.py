@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from edgekit.package.values import GraphFacts, QuantRules, SessionChoice, Target
 from edgekit.providers import diagnosis, options
 from edgekit.providers.info import Diagnosis, Library, ProviderInfo
@@ -125,6 +127,17 @@ def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
     )
 
 
+def _alternatives(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
+    """Say what can make a GPU faster without other numbers: kernels that are recorded once, and
+    convolutions channels last."""
+    del threads
+    recorded, last = {"enable_cuda_graph": "1"}, {"prefer_nhwc": "1"}
+    return tuple(
+        msgspec.structs.replace(choice, provider_options={**choice.provider_options, **options})
+        for options in (recorded, last, {**recorded, **last})
+    )
+
+
 PROVIDER = ProviderInfo(
     name="cuda",
     ort_name="CUDAExecutionProvider",
@@ -151,4 +164,5 @@ PROVIDER = ProviderInfo(
     refuses=_refuses,
     environment=environment,
     quantized=_quantized,
+    alternatives=_alternatives,
 )

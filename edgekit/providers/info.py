@@ -155,6 +155,10 @@ def takes_everything(facts: GraphFacts) -> str:
     return ""
 
 
+DISABLED = "optimization.disable_specified_optimizers"
+"""The session option that names rewrites of the graph which are left out."""
+
+
 def no_precautions(precision: str) -> dict[str, str]:
     """Need no session option to run any precision."""
     del precision
@@ -171,6 +175,12 @@ def same_surroundings(choice: SessionChoice) -> dict[str, str]:
     """Ask for no environment variable."""
     del choice
     return {}
+
+
+def one_way(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
+    """Know of no other way to run that could be faster."""
+    del choice, threads
+    return ()
 
 
 def nothing_known(scheme: Scheme, target: Target) -> QuantRules | str:
@@ -203,7 +213,7 @@ class ProviderInfo:
         diagnosed: tell whether it can be used here; see `diagnose`.
         translated: say a choice in ONNX Runtime's words; see `translate`.
         computing: say which precision it computes in; see `computes`.
-        precautions: the session options without which a precision isn't run safely.
+        precautions: the session options without which a precision isn't run safely, or fast.
         refuses: say why a model must not be run on it, empty where it may.
         without: precisions for which it has no kernels, so that a model in them isn't even loaded.
         unmet: of a plug-in, say why a choice can't be had on a device, given what that says of
@@ -211,6 +221,10 @@ class ProviderInfo:
         environment: the environment variables that a choice needs, which only a worker may set.
         quantized: say what a scheme's numbers must look like on it, or why it isn't for it; see
             `quant_rules`.
+        computings: options under which it computes a float model in other numbers than by itself,
+            which a search for the fastest way to run tries where the device has them.
+        alternatives: given a choice and the threads that there are, other ways to run with the same
+            numbers, which may be faster or slower and which such a search tries.
     """
 
     name: str
@@ -236,6 +250,8 @@ class ProviderInfo:
     unmet: Callable[[SessionChoice, Mapping[str, str]], str] = nothing_unmet
     environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
     quantized: Callable[[Scheme, Target], QuantRules | str] = nothing_known
+    computings: tuple[Mapping[str, str], ...] = ()
+    alternatives: Callable[[SessionChoice, int], tuple[SessionChoice, ...]] = one_way
 
     def diagnose(self) -> Diagnosis:
         """Tell whether the provider can be used here, and if not, why and what to do."""
@@ -248,8 +264,15 @@ class ProviderInfo:
         return self.refuses(facts)
 
     def careful(self, choice: SessionChoice, precision: str) -> SessionChoice:
-        """Add the precautions that a model's precision needs; what was asked for stands."""
-        options = {**self.precautions(precision), **choice.session_options}
+        """Add the precautions that a model's precision needs; what was asked for stands.
+
+        Rewrites of the graph that either leaves out are both left out.
+        """
+        needed, asked = self.precautions(precision), choice.session_options
+        options = {**needed, **asked}
+        if DISABLED in needed and DISABLED in asked:
+            both = dict.fromkeys(f"{needed[DISABLED]};{asked[DISABLED]}".split(";"))
+            options[DISABLED] = ";".join(both)
         return msgspec.structs.replace(choice, session_options=options)
 
     def computes(

@@ -59,14 +59,15 @@ def winner(entrants: Sequence[Entrant]) -> tuple[Entrant | None, list[Entrant]]:
 
 
 def _slower(entrant: Entrant, than: Entrant) -> bool:
-    """Tell whether one is slower than the other by more than noise, in the rounds they share."""
+    """Tell whether one is slower than the other by more than noise and by more than it is worth to
+    ask for more, in the rounds they share."""
     if entrant is than:
         return False
     ratio = statistics.speedup(
         [start.rounds for start in entrant.measured.starts],
         [start.rounds for start in than.measured.starts],
     )
-    return ratio.low > 1
+    return ratio.low > 1 and ratio.value >= MIN_GAIN
 
 
 def loss(quality: Quality | None) -> float:

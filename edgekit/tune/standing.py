@@ -84,7 +84,8 @@ class Standing:
         for label, measured in race.measured.items():
             before = self._tried.get(label)
             quality = measured.quality or self._quality_of(self._ways[label])
-            verdicts = judge_all(self.setting.data.budgets, quality) if quality else ()
+            judged = quality is not None and not self._is_float(self._ways[label])
+            verdicts = judge_all(self.setting.data.budgets, quality) if judged and quality else ()
             right = accepted(verdicts, undecided=self.setting.data.undecided)
             outcome: Outcome = _RUNNING
             reason = before.reason if before else ""
@@ -111,6 +112,14 @@ class Standing:
             self._tried[left.label] = Tried(
                 left.label, way.variant, way.session, "failed", left.reason
             )
+
+    def _is_float(self, way: Way) -> bool:
+        """Tell whether a candidate computes what the baseline does, which is what nothing is lost
+        against."""
+        ours, theirs = way.session, self.setting.track.baseline.session
+        return way.variant == self.setting.track.baseline.variant and (
+            (ours.provider, ours.provider_options) == (theirs.provider, theirs.provider_options)
+        )
 
     def _quality_of(self, way: Way) -> Quality | None:
         """Say how right a candidate is, by one that differs from it in how it runs alone."""

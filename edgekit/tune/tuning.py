@@ -247,6 +247,7 @@ class _Search:
         """Measure the finalists as a bench does, and choose."""
         finalists = self._standing.fastest(field)[: racing.FINALISTS]
         if not finalists:
+            self._standing.raced_last = True  # whom there is to race against, nobody is left
             return None, []
         log.info("the last race: %s", ", ".join(way.label for way in finalists))
         self._clock.reserved_s = 0.0

@@ -1,0 +1,59 @@
+"""What is worth making depends on the operators, the weights and the providers."""
+
+from __future__ import annotations
+
+from edgekit import providers
+from edgekit.package.values import GraphFacts, Variant
+from edgekit.tune.steps import estimated_s, worth_making
+
+CPU = providers.find("cpu")
+
+
+def named(operators: dict[str, int], *names: str, parameters: int = 1000) -> list[str]:
+    facts = GraphFacts(20, sum(operators.values()), parameters, operators)
+    parent = Variant("fp32", "model", "fp32.onnx", "fp32", facts)
+    usable = tuple(map(providers.find, names or ("cpu",)))
+    return [step.name for step in worth_making(parent, usable)[0]]
+
+
+def test_operators_decide() -> None:
+    assert named({"Conv": 3, "Relu": 3}) == ["optimized", "int8-static"]
+    assert named({"LSTM": 1}) == ["optimized", "int8-dynamic"]
+    assert named({"MatMul": 2}) == ["optimized", "int8-dynamic", "int8-static"]
+    assert named({"Add": 2}) == ["optimized"]
+
+
+def test_weights_alone_pay_where_they_do_not_fit_into_caches() -> None:
+    small, large = named({"MatMul": 2}), named({"MatMul": 2}, parameters=100_000_000)
+    assert "int8-weight" not in small
+    assert {"int8-weight", "int4-weight"} <= set(large)
+
+
+def test_short_floats_are_for_devices_that_compute_in_them() -> None:
+    assert not {"fp16", "bf16"} & set(named({"MatMul": 2}))
+    assert {"fp16", "bf16"} <= set(named({"MatMul": 2}, "cuda"))
+
+
+def test_what_two_providers_want_alike_is_made_once() -> None:
+    both = named({"Conv": 2, "MatMul": 1}, "cpu", "openvino")
+    assert both.count("int8-static") == 1
+    assert "int8-static-openvino" not in both
+    apart = named({"Conv": 2}, "cpu", "tensorrt")
+    assert {"int8-static", "int8-static-tensorrt"} <= set(apart)
+
+
+def test_of_a_variant_of_fewer_bits_nothing_is_made() -> None:
+    facts = GraphFacts(20, 1, 10, {"Conv": 1})
+    steps, notes = worth_making(Variant("int8", "m", "int8.onnx", "int8", facts), (CPU,))
+    assert steps == []
+    assert notes == ["int8 is int8: only variants that exist are tried"]
+
+
+def test_a_slower_model_takes_longer_to_make() -> None:
+    facts = GraphFacts(20, 1, 10, {"Conv": 1})
+    step = worth_making(Variant("fp32", "m", "fp32.onnx", "fp32", facts), (CPU,))[0][1]
+    quick, slow = (
+        estimated_s(step, call_ms=ms, evaluation=100, calibration=32, size_bytes=1000)
+        for ms in (0.1, 50.0)
+    )
+    assert quick < slow

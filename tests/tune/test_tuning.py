@@ -1,0 +1,195 @@
+"""A search keeps what it finds, goes on where it was, and hands over nothing that isn't right."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import edgekit
+from edgekit import machine
+from edgekit.budgets import Budget
+from edgekit.errors import BadValue
+from edgekit.package import choices, reading
+from edgekit.tune import building, memory, outline, tune, tuning
+from edgekit.tune.building import Built
+from edgekit.tune.results import Tried, Tuned
+from edgekit.tune.setting import Setting
+from edgekit.tune.steps import Step
+
+LOOSE = (Budget("cosine", 0.9),)
+Network = Callable[[], Path]
+STATIC = Step("int8-static", "int8-static", "cpu", "it has 2 MatMul")
+
+
+@pytest.fixture
+def static_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a search make one variant, so that it is short."""
+    monkeypatch.setattr(tuning, "worth_making", lambda parent, usable: ([STATIC], []))
+
+
+def by_label(done: Tuned) -> dict[str, Tried]:
+    return {tried.label: tried for tried in done.tried}
+
+
+def test_a_search_chooses_and_keeps_what_it_found(
+    network: Network, quick: None, static_alone: None
+) -> None:
+    path = network()
+    done = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert done.finished
+    tried = by_label(done)
+    assert tried["int8-static · cpu"].quality is not None
+    chosen = [one for one in done.tried if one.outcome == "chosen"]
+    assert len(chosen) == 1
+    assert (chosen[0].variant, chosen[0].session) == (done.winner.variant, done.winner.session)
+    assert chosen[0].speedup is None or chosen[0].speedup.low > 1
+    package = reading.read(path)
+    kept = choices.chosen_on(path, package, machine.speed_key(machine.describe()))
+    assert kept is not None
+    assert kept.winner.variant == done.winner.variant
+    with edgekit.load(path) as model:
+        assert model.explain().choice.variant == done.winner.variant
+    assert memory.load(path, done.speed_key) == done
+    wanted = {t.variant for t in done.tried if t.on_front} | {done.winner.variant, "net"}
+    assert {variant.name for variant in package.variants} <= wanted | {"fp32"}
+
+
+def test_a_search_that_was_done_is_not_done_again(
+    network: Network, quick: None, static_alone: None
+) -> None:
+    path = network()
+    first = tune(path, providers=("cpu",), budgets=LOOSE, keep_all=True)
+    again = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert again.notes[0].startswith("found before on this machine")
+    assert again.races == first.races
+    assert "int8-static" in {v.name for v in reading.read(path).variants}
+    strict = tune(path, providers=("cpu",), budgets=[Budget("cosine", 1.0)])
+    assert strict.races != first.races, "another budget is another search"
+    tried = {one.variant: one for one in strict.tried}
+    assert tried["int8-static"].outcome in ("over budget", "undecided")
+    assert strict.winner.variant == reading.read(path).variants[0].name
+
+
+def test_an_interrupted_search_goes_on_where_it_was(
+    network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = network()
+    built: list[str] = []
+    before = building.build
+
+    def counted(folder: Path, step: Step, **options: object) -> Built:
+        built.append(step.name)
+        return before(folder, step, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tuning, "build", counted)
+
+    def interrupt(self: object, field: object, pace: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning._Search, "_refine", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tune(path, providers=("cpu",), budgets=LOOSE)
+    left = memory.load(path, machine.speed_key(machine.describe()))
+    assert left is not None
+    assert not left.finished
+    assert choices.machines(path) == []
+    assert "int8-static · cpu" in by_label(left)
+    done = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert built == ["int8-static"]
+    assert done.finished
+    assert "int8-static" in done.made
+
+
+def test_what_could_not_be_made_is_a_row_and_not_tried_again(
+    network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impossible = Step("int8-static", "int8-static", "tensorrt-nowhere", "it has 2 MatMul")
+    monkeypatch.setattr(tuning, "worth_making", lambda parent, usable: ([impossible], ["a note"]))
+    done = tune(network(), providers=("cpu",))
+    tried = {one.variant: one for one in done.tried}["int8-static"]
+    assert tried.outcome == "failed"
+    assert "tensorrt-nowhere" in tried.reason
+    assert "a note" in done.notes
+
+
+def test_without_time_the_float_variant_stands(
+    network: Network, quick: None, static_alone: None
+) -> None:
+    path = network()
+    done = tune(path, providers=("cpu",), time_limit_s=0.01)
+    assert not done.finished
+    assert by_label(done)["int8-static · cpu"].outcome == "not tried"
+    assert done.winner.variant == reading.read(path).variants[0].name
+    assert choices.machines(path) == []
+
+
+def test_a_package_that_cannot_be_changed_is_searched_as_it_is(
+    network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekit.errors import StorageError
+
+    def refuse(folder: Path) -> None:
+        raise StorageError(path=str(folder), problem="it is read-only")
+
+    monkeypatch.setattr(tuning, "refuse_unlockable", refuse)
+    path = network()
+    done = tune(path, providers=("cpu",))
+    assert any("only variants that exist are tried" in note for note in done.notes)
+    assert {one.variant for one in done.tried} == {reading.read(path).variants[0].name}
+
+
+def test_progress_and_steps_are_told(
+    network: Network, quick: None, static_alone: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[tuple[int, int]] = []
+    with caplog.at_level(logging.INFO, logger="edgekit"):
+        tune(network(), providers=("cpu",), progress=lambda n, of: told.append((n, of)))
+    assert told
+    assert "making int8-static (1 of 1: it has 2 MatMul)" in caplog.text
+
+
+def test_a_package_without_held_out_cases_needs_the_word_synthetic(
+    tiny_onnx: Callable[..., Path], tmp_path: Path, quick: None, static_alone: None
+) -> None:
+    from edgekit.measure.adopt import adopt
+
+    path = tmp_path / "bare.edgekit"
+    adopt(tiny_onnx(), path)
+    with pytest.raises(BadValue, match="--eval-data"):
+        tune(path)
+    done = tune(path, synthetic=True, providers=("cpu",))
+    assert any("made-up values" in note for note in done.notes)
+    with pytest.raises(BadValue, match="edgekit export"):
+        tune(tmp_path / "tiny.onnx")
+
+
+def test_an_outline_makes_nothing(network: Network) -> None:
+    path = network()
+    before = sorted(entry.name for entry in path.iterdir())
+    plan = outline(path, providers=("cpu",))
+    assert sorted(entry.name for entry in path.iterdir()) == before
+    names = {planned.variant: planned for planned in plan.planned}
+    assert {"int8-static", "int8-dynamic", "optimized"} <= names.keys()
+    assert not names["int8-static"].there
+    assert plan.total_s > plan.build_s > 0
+    assert plan.evaluation.startswith("360 ")
+
+
+def test_the_default_budget_is_what_the_cases_allow(network: Network) -> None:
+    plan = outline(network(), providers=("cpu",))
+    assert plan.budgets == (Budget("drop", 0.005),)
+    assert any("no budget was given" in note for note in plan.notes)
+
+
+def test_a_setting_knows_its_package(network: Network) -> None:
+    from edgekit.tune.setting import prepare
+
+    setting: Setting = prepare(network())
+    assert setting.package.name == "net"
+    assert setting.calibration_cases == 40
+    with pytest.raises(BadValue, match="-3"):
+        prepare(setting.path, batch=-3)
