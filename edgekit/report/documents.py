@@ -11,11 +11,18 @@ from edgekit.measure.compare import Compared
 from edgekit.measure.inspection import Inspection
 from edgekit.measure.placements import Placements
 from edgekit.measure.results import BenchReport
+from edgekit.measure.slowness.values import Explained
+from edgekit.optimize.results import Optimized
+from edgekit.package.slimmed import Slimmed
 from edgekit.package.values import Package
 from edgekit.quantize.making import Quantized
 from edgekit.quantize.searching.ranking import Sensitivity
 from edgekit.report.cache import CacheClearDocument, CacheListDocument, CacheWarmDocument
+from edgekit.report.evidence import Known
 from edgekit.runtime.checks import CheckReport
+from edgekit.terms import Pass
+from edgekit.tune.outline import Outline
+from edgekit.tune.results import Tuned
 
 SCHEMA_VERSION = 1
 """Version of the documents below; raised when a field changes its meaning or goes."""
@@ -43,6 +50,14 @@ class CompareDocument(msgspec.Struct, frozen=True):
     """`edgekit compare --json`: what was measured of both, and the verdicts."""
 
     compared: Compared
+    schema_version: int = SCHEMA_VERSION
+
+
+class ExplainDocument(msgspec.Struct, frozen=True):
+    """`edgekit explain --json`: the package's path, and what was found of each variant."""
+
+    path: str
+    explained: Explained
     schema_version: int = SCHEMA_VERSION
 
 
@@ -78,11 +93,37 @@ class ModelsDocument(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class PassDocument(msgspec.Struct, frozen=True):
+    """What a pass does; `bound` where what it makes is right on processors like this one alone."""
+
+    name: Pass
+    summary: str
+    bound: bool
+
+
+class OptimizeDocument(msgspec.Struct, frozen=True):
+    """`edgekit optimize --json`: the package's path and what became of every pass; with `--list`
+    the passes that there are."""
+
+    path: str | None = None
+    optimized: Optimized | None = None
+    passes: tuple[PassDocument, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+
 class QuantizeDocument(msgspec.Struct, frozen=True):
     """`edgekit quantize --json`: the package's path, and all that was made and measured."""
 
     path: str
     quantized: Quantized
+    schema_version: int = SCHEMA_VERSION
+
+
+class ReportDocument(msgspec.Struct, frozen=True):
+    """`edgekit report --json`: the package's path, and all that was measured on one machine."""
+
+    path: str
+    known: Known
     schema_version: int = SCHEMA_VERSION
 
 
@@ -94,6 +135,24 @@ class SensitivityDocument(msgspec.Struct, frozen=True):
     schema_version: int = SCHEMA_VERSION
 
 
+class SlimDocument(msgspec.Struct, frozen=True):
+    """`edgekit slim --json`: where the new package is, and what was kept."""
+
+    path: str
+    slimmed: Slimmed
+    schema_version: int = SCHEMA_VERSION
+
+
+class TuneDocument(msgspec.Struct, frozen=True):
+    """`edgekit tune --json`: the package's path, and what was tried and chosen, or, of a dry run,
+    what would be tried."""
+
+    path: str
+    tuned: Tuned | None = None
+    outline: Outline | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
 DOCUMENTS: dict[str, Any] = {
     "bench": BenchReport | list[BenchReport],  # a list where several batches were asked for
     "cache-clear": CacheClearDocument,
@@ -102,11 +161,16 @@ DOCUMENTS: dict[str, Any] = {
     "check": CheckDocument,
     "compare": CompareDocument,
     "doctor": Report,
+    "explain": ExplainDocument,
     "export": ExportDocument,
     "inspect": InspectDocument,
     "models": ModelsDocument,
+    "optimize": OptimizeDocument,
     "quantize": QuantizeDocument,
+    "report": ReportDocument,
     "sensitivity": SensitivityDocument,
+    "tune": TuneDocument,
+    "slim": SlimDocument,
 }
 """What each command prints; a command of a group goes by both names."""
 

@@ -31,9 +31,9 @@ def tuned(console: Console, path: str, done: Tuned) -> None:
     print_table(console, _columns(ran))
     console.print()
     console.print(
-        "Speedups are against the float variant in its usual session, in the same rounds; those of "
-        "the last race have the narrow intervals. ◆ nothing else is faster, more accurate and "
-        "smaller at once.",
+        "Speedups are against the float variant in its usual session, in the same rounds, with "
+        "their 95 % interval where they come from the last race. ◆ nothing else is faster, more "
+        "accurate and smaller at once.",
         style="dim",
     )
     for tried in done.tried:
@@ -86,10 +86,11 @@ def _to_make(plan: Outline) -> int:
 
 
 def _columns(ran: Sequence[Tried]) -> list[Column]:
+    last = max((tried.stage for tried in ran), default=0)
     columns = [
         Column("", [shown(tried.label) for tried in ran], left=True),
         Column("p50 ms", [digits(t.p50_ms.value) if t.p50_ms else MISSING for t in ran]),
-        Column("speedup [95 %]", [times(t.speedup) if t.speedup else "baseline" for t in ran]),
+        Column("speedup [95 %]", [_speedup(t, last=last) for t in ran]),
     ]
     qualities = [tried.quality for tried in ran]
     for title, cells in (
@@ -110,6 +111,13 @@ def _outcome(tried: Tried) -> str:
     colour = _COLOURS.get(tried.outcome, "")
     word = f"[{colour}]{tried.outcome}[/]" if colour else tried.outcome
     return f"{word} ◆" if tried.on_front else word
+
+
+def _speedup(tried: Tried, *, last: int) -> str:
+    """Write a speedup; of an earlier race's two or three starts an interval says nothing."""
+    if tried.speedup is None:
+        return "baseline"
+    return times(tried.speedup) if tried.stage == last else f"×{digits(tried.speedup.value)}"
 
 
 def _speed(tried: Tried) -> float:

@@ -9,16 +9,31 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+import msgspec
 import pytest
 from click.testing import CliRunner
 
 import edgekit
 from edgekit.cli.main import cli
 from edgekit.measure.plan import Plan
+from edgekit.package.slim import slim
+from edgekit.package.values import SessionChoice
 
 COMMANDS = (
-    *("bench", "cache", "check", "compare", "doctor", "export", "inspect", "models", "quantize"),
-    *("sensitivity",),
+    *(
+        "bench",
+        "cache",
+        "check",
+        "compare",
+        "doctor",
+        "explain",
+        "export",
+        "inspect",
+        "models",
+        "optimize",
+        "quantize",
+    ),
+    *("report", "sensitivity", "slim", "tune"),
 )
 HEAVY = ("numpy", "onnxruntime", "rich", "torch", "msgspec", "onnx", "exporters", "safetensors")
 
@@ -85,8 +100,22 @@ def stated(command: str) -> dict[str, str]:
     return found
 
 
-def test_the_defaults_of_check_are_those_of_load() -> None:
+def unsaid() -> dict[str, Any]:
+    """What stands for whatever isn't said of a session, where nothing was chosen."""
     library = defaults(edgekit.load)
+    session = msgspec.structs.asdict(SessionChoice())
+    assert {library[name] for name in ("variant", "provider", "threads", "idle")} == {None}
+    return {name: session[name] for name in ("provider", "threads", "idle")}
+
+
+def test_the_defaults_of_slim_are_those_of_the_library() -> None:
+    library = defaults(slim)
+    said = stated("slim")
+    assert said == {"variants": ", ".join(library["variants"]), "cases": str(library["cases"])}
+
+
+def test_the_defaults_of_check_are_those_of_load() -> None:
+    library = unsaid()
     said = stated("check")
     assert said.keys() == {"variant", "provider", "threads", "idle"}
     assert said.pop("threads") == "all"
@@ -104,7 +133,7 @@ def test_the_defaults_of_bench_are_those_of_a_plan_and_of_load() -> None:
         "rounds": str(plan.rounds),
         "wall_s": f"{plan.wall_s:g}",
     }
-    library = defaults(edgekit.load)
+    library = unsaid()
     assert {name: said[name] for name in ("provider", "idle")} == {
         name: library[name] for name in ("provider", "idle")
     }
