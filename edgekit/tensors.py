@@ -114,7 +114,8 @@ class Dataset(msgspec.Struct, frozen=True):
     """Cases that can be read again and again, with what must be known to trust a figure from them.
 
     `open` starts a new pass over the cases. `sha256` is over their content. `synthetic` marks
-    values that were drawn and not observed.
+    values that were drawn and not observed. `different` counts the cases that are no other's
+    repeat, label included; None where nobody has counted.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Dataset(msgspec.Struct, frozen=True):
     cases: int
     open: Callable[[], Iterator[Case]]
     synthetic: bool = False
+    different: int | None = None
 
 
 class RunFacts(msgspec.Struct, frozen=True):

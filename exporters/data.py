@@ -184,7 +184,8 @@ def _fitting(case: Any, signature: Signature, what: str, index: int) -> Case:
         label = None if case.label is None else whole_number(case.label)
     except InputError as error:
         raise _unfit(what, index, str(error)) from error
-    return Case(feed, label=label)
+    # Copied: what yields cases may fill the same array anew for each.
+    return Case({name: array.copy() for name, array in feed.items()}, label=label)
 
 
 def _unfit(what: str, index: int, problem: str) -> FactoryFailed:

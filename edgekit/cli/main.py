@@ -11,6 +11,7 @@ import pkgutil
 import signal
 import sys
 import traceback
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -58,11 +59,18 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line and exit; the console script."""
     output.prepare_streams()
+    signal.signal(signal.SIGTERM, _ended)
     code = run(sys.argv[1:])
     if code == INTERRUPTED:
         # A second Ctrl-C while the interpreter goes down would print a traceback after all.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code)
+
+
+def _ended(signum: int, _frame: FrameType | None) -> NoReturn:
+    """End as at Ctrl-C: what lies in scratch folders goes, and workers end."""
+    signal.signal(signum, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:

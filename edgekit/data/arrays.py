@@ -140,20 +140,25 @@ class _Mapped:
     """An .npy on disk, of which only what is taken is read."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         with readable(path, "an .npy, as np.save writes it"):
             with path.open("rb") as file:
                 self.shape, _, _ = _header(file)
             # An array without elements can't be mapped.
-            self._array = (
-                np.load(path, mmap_mode="r", allow_pickle=False)
-                if np.prod(self.shape)
-                else np.load(path, allow_pickle=False)
-            )
+            self._whole = None if np.prod(self.shape) else np.load(path, allow_pickle=False)
+            if self._whole is None:
+                self._mapped()
         self._next = 0
 
     def take(self) -> Array:
         self._next += 1
-        return np.array(self._array[self._next - 1])
+        # Mapped anew for each: what has been read of a map counts as memory of the process.
+        array = self._mapped() if self._whole is None else self._whole
+        return np.array(array[self._next - 1])
+
+    def _mapped(self) -> Array:
+        mapped: Array = np.load(self._path, mmap_mode="r", allow_pickle=False)
+        return mapped
 
 
 class _Streamed:

@@ -36,7 +36,8 @@ def fitting(given: Given, signature: Signature) -> Iterator[Case]:
     Raises:
         InputError: what is given doesn't fit, with what was expected.
     """
-    feed = fitting_feed(given.feed, signature)
+    # A copy of its own: a factory may fill the same array anew for each case, and some are kept.
+    feed = {name: array.copy() for name, array in fitting_feed(given.feed, signature).items()}
     labels = labels_of(given.label)
     axes = row_axes(signature)
     found = max((feed[name].shape[axis] for name, axis in axes.items()), default=1)
@@ -128,7 +129,8 @@ def whole_number(label: Any) -> int:
         return operator.index(label)
     except (TypeError, ValueError, RuntimeError) as error:  # the last two are other libraries'
         shape = tuple(getattr(label, "shape", ()))
-        said = f"an array of shape {list(shape)}" if shape else repr(label)
+        plain = label.item() if isinstance(label, np.ndarray | np.generic) and not shape else label
+        said = f"an array of shape {list(shape)}" if shape else repr(plain)
         raise InputError(
             problem=f"its label is {said}; a class is a whole number: {_ONE_LABEL}."
         ) from error

@@ -58,18 +58,29 @@ def _columns(found: Sequence[str], signature: Signature, path: Path) -> list[str
                 available=list(found),
             )
     labels = [name for name in LABEL_NAMES if name in found and name not in _inputs(signature)]
-    return [*_inputs(signature), *labels[:1]]
+    wanted = [*_inputs(signature), *labels[:1]]
+    for name in wanted:
+        if found.count(name) > 1:
+            raise BadValue(
+                what=str(path),
+                asked=f"read ({found.count(name)} of its columns are called {name})",
+                expected="one column of each name",
+            )
+    return wanted
 
 
 def _array(value: Any, spec: TensorSpec, signature: Signature) -> Array:
     if not value.is_valid:
         raise InputError(problem=f"{spec.name} has no value there.")
-    if isinstance(value, pa.ExtensionScalar):  # a fixed-shape tensor's shape is its type's
-        shape: list[int] | None = list(getattr(value.type, "shape", [])) or None
+    if isinstance(value, pa.FixedShapeTensorScalar):  # its shape is its type's
+        array, _ = _flat(value.value, spec)
+        array = array.reshape(value.type.shape)
+        axes = value.type.permutation  # that of the stored axes which makes the tensor's
+        return array if axes is None else array.transpose(axes)
+    if isinstance(value, pa.ExtensionScalar):
         value = value.value
-        array, _ = _flat(value, spec)
-        return array.reshape(shape) if shape else array
     if not isinstance(value, pa.ListScalar):
+        _refuse_no_numbers(value.type, spec)
         return np.asarray(value.as_py())
     array, shape = _flat(value, spec)
     return array.reshape(shape if len(shape) > 1 else _shape_of(array.size, spec, signature))
@@ -88,9 +99,22 @@ def _flat(value: Any, spec: TensorSpec) -> tuple[Array, list[int]]:
             )
         shape.append(lengths.pop() if lengths else 0)
         values = values.flatten()
-    if values.null_count:
-        raise InputError(problem=f"{spec.name} has {values.null_count} empty places.")
+    _refuse_no_numbers(values.type, spec)
+    if n := values.null_count:
+        places = "1 empty place" if n == 1 else f"{n} empty places"
+        raise InputError(problem=f"{spec.name} has {places}.")
     return values.to_numpy(zero_copy_only=False), shape
+
+
+def _refuse_no_numbers(found: Any, spec: TensorSpec) -> None:
+    held = found.value_type if pa.types.is_dictionary(found) else found
+    if pa.types.is_null(held):
+        return  # nothing is there at all, which is told as such
+    if not (pa.types.is_integer(held) or pa.types.is_floating(held) or pa.types.is_boolean(held)):
+        raise InputError(
+            problem=f"{spec.name} is a column of {held}, and the model takes {spec}: write whole "
+            "numbers, floats or booleans."
+        )
 
 
 def _shape_of(size: int, spec: TensorSpec, signature: Signature) -> list[int]:

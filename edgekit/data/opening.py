@@ -70,26 +70,32 @@ def open_data(
     def read() -> Iterator[Case]:
         return _checked(reader, signature, what, needs_labels=split == "test" and metric == "top1")
 
-    hashes = [content_sha256(case.feed) for case in read()]
-    if not hashes:
+    first = [_with_label(case) for case in read()]
+    if not first:
         raise BadValue(what=what, asked="empty", expected="at least one case")
-    sha256 = _of_all(hashes)
 
     def again() -> Iterator[Case]:
-        seen: list[str] = []
+        seen = []
         for case in read():
-            seen.append(content_sha256(case.feed))
+            seen.append(_with_label(case))
             yield case
-        if _of_all(seen) != sha256:
+        # In their order: answers of one pass are held against the labels of another.
+        if seen != first:
             raise FactoryFailed(
                 target=what,
-                problem="are not the same at every pass, so nothing can be compared on them; let a "
-                "factory draw with a seed of its own, which it sets at every call",
+                problem="are not the same at every pass, or in another order, so nothing can be "
+                "compared on them; let a factory draw and shuffle with a seed of its own, which it "
+                "sets at every call",
             )
 
     name = source.rstrip("/").rpartition("/")[2]
     return Dataset(
-        name=f"cases of {name}", split=split, sha256=sha256, cases=len(hashes), open=again
+        name=f"cases of {name}",
+        split=split,
+        sha256=_of_all([content for content, _ in first]),
+        cases=len(first),
+        open=again,
+        different=len(set(first)),
     )
 
 
@@ -130,15 +136,18 @@ def metric_for(dataset: Dataset, signature: Signature, *, metric: Metric) -> Met
 
 def _reader(source: str, folder: Path, what: str) -> Reader:
     path = folder / source
+    if not source.strip():
+        raise BadValue(what=what.rstrip(), asked="an empty name", expected=FORMS)
     if _is_factory(source, folder):
         return factory(source, folder, what=what, forms=FORMS)
     if path.is_dir():
         return _of_folder(path, what)
     if not path.exists():
         raise NotFound(path=source, expected=f"data: {FORMS}")
-    if path.suffix == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         return lambda signature: stacked_npz(path, signature)
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         return _of_parquet([path])
     advice = {
         ".npy": "a folder that holds it, under the input's name",
@@ -147,7 +156,7 @@ def _reader(source: str, folder: Path, what: str) -> Reader:
     raise BadValue(
         what=what,
         asked=f"a {path.suffix or 'nameless'} file",
-        expected=advice.get(path.suffix, FORMS),
+        expected=advice.get(suffix, FORMS),
     )
 
 
@@ -217,6 +226,10 @@ def _labels(cases: Sequence[Case], before: bool | None, *, needed: bool) -> bool
             )
         before = has
     return before
+
+
+def _with_label(case: Case) -> tuple[str, int | None]:
+    return content_sha256(case.feed), case.label
 
 
 def _of_all(hashes: list[str]) -> str:

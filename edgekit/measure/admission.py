@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from edgekit.errors import BadValue, ModelFileError, StorageError
+from edgekit.measure.sides import ORIGINAL
 from edgekit.package import commit, manifest, reading
 from edgekit.package.values import RESERVED_NAMES, Package, Variant
 from edgekit.tensors import Dim, Signature, TensorSpec
@@ -23,7 +24,7 @@ def refuse_name(path: Path, package: Package, *, name: str, overwrite: bool) -> 
     if not _NAME.fullmatch(name):
         expected = "letters, digits, dots, hyphens and underscores, no dot or hyphen first"
         raise BadValue(what=what, asked=repr(name), expected=expected)
-    if name in RESERVED_NAMES:
+    if name in RESERVED_NAMES or name == ORIGINAL:
         raise BadValue(what=what, asked=name, expected="a word that isn't reserved")
     # Where a file system knows no case, fp16.onnx and FP16.onnx are one file.
     taken = next((v for v in package.variants if v.name.casefold() == name.casefold()), None)

@@ -11,11 +11,14 @@ import msgspec
 
 from edgekit import machine
 from edgekit.budgets import Budget, Verdict, accepted, judge_all, refuse_unavailable
+from edgekit.data import repeats_note
 from edgekit.errors import InputError
+from edgekit.measure.given import made_up_notes
 from edgekit.measure.quality import Tally, furthest
 from edgekit.measure.results import Quality
 from edgekit.measure.sides import Side, refuse_unlike
 from edgekit.metrics import Closeness, Estimate, closeness, other_form
+from edgekit.shown import Shown
 from edgekit.tensors import Array, Dataset, RunFacts, random_outputs
 from edgekit.terms import Metric, Split, Undecided
 from edgekit.workers import Worker
@@ -23,12 +26,13 @@ from edgekit.workers import Worker
 _WALL_S = 600.0
 
 
-class Compared(msgspec.Struct, frozen=True):
+class Compared(Shown, msgspec.Struct, frozen=True):
     """The distance of B from A on the same cases, and what budgets say of it.
 
     `outputs` has the furthest of all cases by output, None for one whose values are random.
     `quality` is B's with A as the original: its drop, agreement and cosine are against A.
     `accuracy` is A's own, where the cases have labels. `passed` is the verdict on all budgets.
+    `notes` say which of the two was made with made-up values, and whether cases repeat others.
     """
 
     a: str
@@ -46,6 +50,7 @@ class Compared(msgspec.Struct, frozen=True):
     quality: Quality
     verdicts: tuple[Verdict, ...] = ()
     passed: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def compare(
@@ -115,7 +120,14 @@ def compare(
         quality=quality,
         verdicts=verdicts,
         passed=accepted(verdicts, undecided=undecided),
+        notes=_notes(a, b, dataset),
     )
+
+
+def _notes(a: Side, b: Side, dataset: Dataset) -> tuple[str, ...]:
+    subjects = [side.subject for side in (a, b) if side.subject is not None]
+    made_up = [note for subject in subjects for note in made_up_notes(subject.variants[:1])]
+    return tuple(filter(None, [*dict.fromkeys(made_up), repeats_note(dataset)]))
 
 
 def _refuse_other_names(

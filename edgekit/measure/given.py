@@ -14,6 +14,7 @@ from edgekit.data import (
     package_data,
     refuse_calibrated,
     refuse_overlap,
+    repeats_note,
 )
 from edgekit.data.keeping import (
     CALIBRATION_BYTES,
@@ -26,7 +27,7 @@ from edgekit.data.keeping import (
 from edgekit.errors import BadValue, InputError
 from edgekit.measure.subjects import Subject
 from edgekit.measure.ways import How, variant_call
-from edgekit.package.values import SessionChoice
+from edgekit.package.values import SessionChoice, Variant
 from edgekit.runtime.inputs import check_shapes
 from edgekit.tensors import Case, Dataset
 from edgekit.terms import Metric
@@ -150,7 +151,25 @@ def data_notes(evaluation: Dataset | None, *, given: bool) -> list[str]:
         notes.append(f"quality is measured on the given {evaluation.name}{without}")
     if evaluation is not None and evaluation.synthetic:
         notes.append("quality is measured on made-up values: real ones may be answered otherwise")
+    if evaluation is not None and (repeated := repeats_note(evaluation)):
+        notes.append(repeated)
     return notes
+
+
+def made_up_notes(variants: Sequence[Variant]) -> list[str]:
+    """Say of each variant whose ranges were read off made-up values that they were."""
+    return [
+        f"{variant.name} was made with made-up values: real ones may be answered worse; give some "
+        "with edgekit quantize --calib-data"
+        for variant in variants
+        if calibrated_on_made_up(variant)
+    ]
+
+
+def calibrated_on_made_up(variant: Variant) -> bool:
+    """Tell whether a variant's ranges were read off made-up values."""
+    made = variant.recipe.calibration if variant.recipe is not None else None
+    return made is not None and made.synthetic
 
 
 def _answered(stored: Worker, evaluation: Dataset) -> Iterator[Case]:

@@ -8,6 +8,7 @@ import msgspec
 
 from edgekit.errors import NotFound
 from edgekit.graph import summary
+from edgekit.measure.given import calibrated_on_made_up
 from edgekit.measure.keeping import kept
 from edgekit.package import reading
 from edgekit.package.manifest import case_files_of
@@ -29,7 +30,8 @@ class InspectedVariant(msgspec.Struct, frozen=True):
     """One variant: its file, what it is made for, and what is in it. Sizes in bytes.
 
     `made_for` says in words what `provider` and `portable` are about; `kept` is what the variant
-    kept of the original's accuracy, and where that was measured.
+    kept of the original's accuracy, and where that was measured; `synthetic` that its ranges were
+    read off made-up values.
     """
 
     name: str
@@ -43,6 +45,7 @@ class InspectedVariant(msgspec.Struct, frozen=True):
     closeness: tuple[OutputCloseness, ...]
     made_for: str = ""
     kept: Kept | None = None
+    synthetic: bool = False
 
 
 class MeasuredRow(msgspec.Struct, frozen=True):
@@ -107,6 +110,7 @@ def inspect(path: Path) -> Inspection:
                 closeness=variant.closeness,
                 made_for=described(variant.target),
                 kept=variant.kept,
+                synthetic=calibrated_on_made_up(variant),
             )
             for variant in package.variants
         ),

@@ -9,6 +9,8 @@ from edgekit.data import (
     refuse_overlap,
     synthetic,
 )
+from edgekit.errors import BadValue
+from edgekit.fixed_sizes import fitting_dataset, in_words
 from edgekit.measure.sides import Side
 from edgekit.tensors import Dataset
 from edgekit.terms import Metric, Split
@@ -40,7 +42,7 @@ def cases_for(
     Raises what `edgekit.data.open_data` raises, and
         BadValue: a row was calibrated with.
     """
-    dataset = _cases(a, b, eval_data)
+    dataset = _fitting(_cases(a, b, eval_data), a, b)
     if calib_data is not None:
         calibration = open_data(calib_data, a.signature, split="train")
         refuse_overlap(calibration, dataset, signature=a.signature)
@@ -50,6 +52,22 @@ def cases_for(
             if subject is not None and subject.package is not None and subject.graph is not None:
                 refuse_calibrated(subject.path, subject.package, subject.graph, evaluation=dataset)
     return dataset
+
+
+def _fitting(dataset: Dataset, a: Side, b: Side) -> Dataset:
+    """Give the cases that both can be run on, where one is fixed to sizes."""
+    sizes: dict[str, int] = {}
+    for side in (a, b):
+        if side.subject is not None and side.subject.variants:
+            sizes.update(side.subject.variants[0].sizes)
+    found = fitting_dataset(dataset, a.signature, sizes)
+    if not found.cases:
+        raise BadValue(
+            what="what two models are compared on",
+            asked=f"{dataset.name}, of which no case fits {in_words(sizes)}",
+            expected="--eval-data with cases of these sizes",
+        )
+    return found
 
 
 def _cases(a: Side, b: Side, eval_data: str | None) -> Dataset:

@@ -28,6 +28,8 @@ def compared(console: Console, done: Compared) -> None:
     _print_outputs(console, done)
     _print_quality(console, done)
     print_verdicts(console, done.verdicts)
+    for note in done.notes:
+        console.print(f"Note: {shown(note)}")
 
 
 def print_verdicts(console: Console, verdicts: Sequence[Verdict]) -> None:

@@ -39,7 +39,8 @@ def inspected(console: Console, found: Inspection) -> None:
         console.print(f"Operators of {shown(variant.name)}: {shown(operators)}")
     for variant in variants:
         if variant.kept is not None:
-            console.print(f"{shown(variant.name)} {shown(kept_in_words(variant.kept))}")
+            made_up = ", made with made-up values," if variant.synthetic else ""
+            console.print(f"{shown(variant.name)}{made_up} {shown(kept_in_words(variant.kept))}")
     if found.provenance is not None:
         provenance = found.provenance
         console.print(

@@ -51,7 +51,8 @@ def _looked_at(done: Quantized) -> str:
     calibration = done.variant.recipe.calibration if done.variant.recipe else None
     if calibration is None:
         return f" {count(done.looked_at, 'case')} told how large values get." * (done.looked_at > 0)
-    made_up = ", made up" if calibration.synthetic else ""
+    unsaid = calibration.synthetic and "made-up" not in calibration.dataset
+    made_up = ", made up" if unsaid else ""
     return (
         f" Ranges by {calibration.method} over {calibration.cases:,} "
         f"{shown(calibration.dataset)}{made_up}."
@@ -60,7 +61,7 @@ def _looked_at(done: Quantized) -> str:
 
 def _print_quality(console: Console, done: Quantized, ours: Quality, parents: Quality) -> None:
     both = (parents, ours)
-    made_up = ", made up" if ours.synthetic else ""
+    made_up = ", made up" if ours.synthetic and "made-up" not in ours.dataset else ""
     console.print(f"On {ours.cases:,} held-out {shown(ours.dataset)}{made_up}:")
     columns = [
         Column("", [shown(done.variant.parent or MISSING), shown(done.variant.name)], left=True)

@@ -34,7 +34,7 @@ def ranked(
         top: how many rows are shown.
         again: options that the next command needs as well.
     """
-    made_up = ", made up" if found.synthetic else ""
+    made_up = ", made up" if found.synthetic and "made-up" not in found.dataset else ""
     console.print(
         f"[bold]{shown(path)}[/]  {shown(found.variant)} in {found.scheme} for "
         f"{shown(described(found.target))}: {count(found.nodes, 'node')}, each {found.by} alone "

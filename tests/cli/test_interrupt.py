@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edgekit.package import reading
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are sent as POSIX has them")
 
 COMMAND = (sys.executable, "-c", "from edgekit.cli.main import main; main()")
@@ -34,8 +36,9 @@ def interrupted(
     folder: Path,
     whole_group: bool,
     environment: dict[str, str],
+    signum: signal.Signals = signal.SIGINT,
 ) -> tuple[int, str, str]:
-    """Send SIGINT once `ready`, to the process or, as a terminal does, to its whole group."""
+    """Send a signal once `ready`, to the process or, as a terminal does, to its whole group."""
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -55,7 +58,7 @@ def interrupted(
             time.sleep(0.02)
         children = seen.children(recursive=True)
         assert children
-        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+        (os.killpg if whole_group else os.kill)(process.pid, signum)
         out, err = process.communicate(timeout=30)
         _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
@@ -102,3 +105,35 @@ def test_ctrl_c_ends_a_bench(
     assert err.rstrip().splitlines()[-1] == "Interrupted; nothing was left half-written."
     assert "Traceback" not in err
     assert sorted(entry.name for entry in tiny_package.iterdir()) == before
+
+
+def test_a_request_to_end_leaves_no_scratch(
+    tiny_package: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (tmp_path / "slow_data.py").write_text(
+        "import time\nimport numpy as np\nfrom pathlib import Path\n"
+        f"begun = Path({str(tmp_path)!r}, 'begun')\n"
+        "def cases():\n"
+        "    yield {'x': np.zeros((1, 4), np.float32)}\n"
+        f"    if any(p.name.startswith('edgekit-') for p in Path({str(scratch)!r}).iterdir()):\n"
+        "        begun.touch()\n        time.sleep(1000)\n"
+    )
+    before = reading.identity(tiny_package)
+    code, out, err = interrupted(
+        [
+            *f"quantize {tiny_package} --scheme int8-static".split(),
+            "--calib-data",
+            "slow_data.py:cases",
+        ],
+        lambda _: (tmp_path / "begun").exists(),
+        folder=tmp_path,
+        whole_group=False,
+        environment={**environment, "TMPDIR": str(scratch)},
+        signum=signal.SIGTERM,
+    )
+    assert (code, out) == (130, "")
+    assert err.rstrip().splitlines()[-1] == "Interrupted; nothing was left half-written."
+    assert not [entry.name for entry in scratch.iterdir() if entry.name.startswith("edgekit-")]
+    assert reading.identity(tiny_package) == before

@@ -64,6 +64,35 @@ def test_json_alone_is_printed(
     assert done.variant.recipe.keep_float == ("Add:sum",)
 
 
+def test_what_made_up_values_made_is_marked_wherever_it_is_shown(
+    tiny_package: Path, here: Here, capsys: Captured, document: Document
+) -> None:
+    made = ("--scheme", "int8-static", "--synthetic", "--name", "small")
+    assert here("quantize", tiny_package, *made) == 0
+    assert "Warning: made with made-up values" in capsys.readouterr().out
+    small = f"{tiny_package}:small"
+    quick = ("--starts", "2", "--rounds", "1", "--threads", "1")
+    for command in (
+        ("check", tiny_package),
+        ("compare", tiny_package, small),
+        ("bench", tiny_package, *quick),
+    ):
+        here(*command)
+        assert capsys.readouterr().out.count("small was made with made-up values") == 1
+        here(*command, "--json")
+        assert capsys.readouterr().out.count("small was made with made-up values") == 1
+    here("check", tiny_package, "--variant", "fp32")
+    here("compare", tiny_package, f"{tiny_package}:fp32")
+    assert "made-up" not in capsys.readouterr().out
+    here("inspect", tiny_package)
+    said = capsys.readouterr().out
+    assert "small, made with made-up values, keeps" in said
+    assert said.count("made-up") == 1
+    here("inspect", tiny_package, "--json")
+    variants = document("inspect", capsys.readouterr().out).inspection.variants
+    assert [(v.name, v.synthetic) for v in variants] == [("fp32", False), ("small", True)]
+
+
 def test_the_exported_cnn_gets_an_fp16_variant(
     cnn_package: Path, edgekit: Any, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,48 @@ def test_a_column_of_lists_is_brought_into_the_input_s_shape(
         assert np.array_equal(given.feed["image"].reshape(3, 4), image)
 
 
+def test_a_tensor_s_axes_lie_as_its_type_says(tmp_path: Path) -> None:
+    cubes = np.random.default_rng(0).random((4, 2, 2, 2), np.float32)
+    stored = pa.FixedSizeListArray.from_arrays(pa.array(cubes.transpose(0, 2, 3, 1).ravel()), 8)
+    kind = pa.fixed_shape_tensor(pa.float32(), [2, 2, 2], permutation=[2, 0, 1])
+    path = write(tmp_path, cube=pa.ExtensionArray.from_storage(kind, stored))
+    takes = Signature((TensorSpec("cube", "float32", (2, 2, 2)),), ())
+    for given, cube in zip(parquet_rows([path], takes), cubes, strict=True):
+        assert np.array_equal(given.feed["cube"], cube)
+
+
+@pytest.mark.parametrize(
+    ("column", "held"),
+    [
+        (["1.5"] * 2, "string"),
+        ([[Decimal("0.5")]] * 2, "decimal128"),
+        ([[b"1"]] * 2, "binary"),
+        ([{"a": 1.0}] * 2, "struct"),
+        ([[{"a": 1.0}]] * 2, "struct"),
+    ],
+)
+def test_a_column_without_numbers_is_told(column: Any, held: str, tmp_path: Path) -> None:
+    path = write(tmp_path, x=pa.array(column))
+    takes = Signature((TensorSpec("x", "float32", (Dim("batch"), 1)),), ())
+    with pytest.raises(InputError, match=f"x is a column of {held}.*write whole numbers, floats"):
+        list(parquet_rows([path], takes))
+
+
+def test_an_extension_of_numbers_is_read_as_them(tmp_path: Path) -> None:
+    flags = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, 0], pa.int8()))
+    takes = Signature((TensorSpec("flag", "bool", ()),), ())
+    found = [given.feed["flag"] for given in parquet_rows([write(tmp_path, flag=flags)], takes)]
+    assert [bool(flag) for flag in found] == [True, False]
+
+
+def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    twice = pa.table([pa.array([1.0]), pa.array([2.0])], names=["x", "x"])
+    pq.write_table(twice, tmp_path / "data.parquet")
+    takes = Signature((TensorSpec("x", "float32", ()),), ())
+    with pytest.raises(BadValue, match="2 of its columns are called x"):
+        list(parquet_rows([tmp_path / "data.parquet"], takes))
+
+
 def test_numbers_are_columns_of_numbers(tmp_path: Path) -> None:
     takes = Signature(
         (
@@ -75,7 +118,7 @@ def test_numbers_are_columns_of_numbers(tmp_path: Path) -> None:
     [
         ([[0.5] * 11], r"image has 11 values, and each case is image: float32 \[batch, 3, 4\]"),
         ([[[0.5] * 4, [0.5] * 3]], "lists of different lengths in one case"),
-        ([[0.5] * 11 + [None]], "image has 1 empty places"),
+        ([[0.5] * 11 + [None]], "image has 1 empty place\\."),
         ([None], "image has no value there"),
     ],
 )

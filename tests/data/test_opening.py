@@ -215,9 +215,47 @@ def test_a_factory_that_gives_others_at_each_pass_is_told(takes: Signature, tmp_
         list(data.open())
 
 
+@pytest.mark.parametrize("differs", ["order", "label"])
+def test_a_factory_is_told_of_another_order_and_of_other_labels(
+    differs: str, takes: Signature, tmp_path: Path
+) -> None:
+    (tmp_path / f"other_{differs}.py").write_text(
+        "import numpy as np\npasses = []\n"
+        "def make():\n    passes.append(1)\n"
+        "    turn = len(passes) % 2\n"
+        f"    order, label = ({differs == 'order'} and turn), ({differs == 'label'} and turn)\n"
+        "    for i in ([1, 0] if order else [0, 1]):\n"
+        "        yield {'image': np.full((3, 4), i / 2)}, i + label\n"
+    )
+    data = open_data(f"other_{differs}.py:make", takes, split="test", folder=tmp_path)
+    with pytest.raises(FactoryFailed, match="are not the same at every pass, or in another order"):
+        list(data.open())
+
+
+def test_a_factory_may_fill_one_array_anew_for_each_case(takes: Signature, tmp_path: Path) -> None:
+    (tmp_path / "refilled.py").write_text(
+        "import numpy as np\n"
+        "def make():\n    image = np.zeros((3, 4), np.float32)\n"
+        "    for i in range(3):\n        image[:] = i / 4\n        yield {'image': image}\n"
+    )
+    data = open_data("refilled.py:make", takes, split="train", folder=tmp_path)
+    kept = list(data.open())
+    assert [float(case.feed["image"][0, 0, 0]) for case in kept] == [0.0, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("form", ["npz", "NPZ"])
+def test_a_file_s_ending_may_be_written_in_capitals(
+    form: str, takes: Signature, images: Array, tmp_path: Path
+) -> None:
+    with (tmp_path / f"cases.{form}").open("wb") as file:
+        np.savez(file, image=images)
+    assert open_data(f"cases.{form}", takes, split="train", folder=tmp_path).cases == len(images)
+
+
 @pytest.mark.parametrize(
     ("source", "error", "sentence"),
     [
+        ("", BadValue, "The evaluation data cannot be an empty name: expected an .npz"),
         (
             "nothing.npz",
             NotFound,

@@ -51,6 +51,18 @@ def test_cases_are_read_and_brought_into_the_model_s_form() -> None:
     assert len(read.calibration) == 1
 
 
+def refilled() -> Iterator[Case]:
+    array = np.zeros((1, 3), np.float32)
+    for i in range(3):
+        array[:] = i
+        yield Case({"input": array})
+
+
+def test_cases_may_share_an_array_that_is_filled_anew() -> None:
+    read = data_of(exportable(calibration=refilled), SIGNATURE)
+    assert [float(case.feed["input"][0, 0]) for case in read.calibration] == [0.0, 1.0, 2.0]
+
+
 def test_there_need_be_no_cases() -> None:
     assert data_of(exportable(), SIGNATURE) == ([], [])
 

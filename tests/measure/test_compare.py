@@ -55,6 +55,12 @@ def compared(a: Any, b: Any, *, eval_data: str | None = None, **given: Any) -> C
     return compare(*sides, dataset=dataset, metric=metric, **given)
 
 
+def test_cases_that_repeat_others_are_told(tiny_package: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "twice.npz", x=np.ones((6, 4), np.float32), label=np.zeros(6, int))
+    done = compared(tiny_package, tiny_package, eval_data=str(tmp_path / "twice.npz"))
+    assert [note[:30] for note in done.notes] == ["only 1 of the 6 cases of twice"]
+
+
 def test_a_model_beside_itself_differs_in_nothing(tiny_package: Path) -> None:
     steps: list[tuple[int, int]] = []
     done = compared(

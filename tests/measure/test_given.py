@@ -178,6 +178,9 @@ def test_notes_tell_given_data_without_labels_and_made_up_ones(tiny_package: Pat
         "quality is measured on made-up values: real ones may be answered otherwise",
     ]
     assert len(data_notes(made_up, given=False)) == 1
+    real = msgspec.structs.replace(made_up, name="draws", synthetic=False, different=1)
+    (repeated,) = data_notes(real, given=False)
+    assert repeated.startswith("only 1 of the 2 draws differ from each other")
 
 
 def test_an_adopted_model_keeps_the_data_that_are_given(
