@@ -9,6 +9,7 @@ Importing this package loads neither torch nor onnxruntime nor numpy.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from edgekit.errors import EdgekitError
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["EdgekitError", "__version__", "load"]
 
 __version__ = "0.1.0"
+
+# onnxruntime's wheels for Linux and macOS send what is run, and how fast, to their maker, from 1.29
+# on and by default. Whether they do is settled when the library is loaded, so this comes before any
+# import of it, here and in every worker. Who wants it sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load(

@@ -2,9 +2,9 @@
 
 A Python block whose first line is `# NAME.py` is written to that file; any other is run. Of a
 shell block every line runs: `make` and `pip install` lines, which would set up what is here
-already, are held to the Makefile and to pyproject.toml instead. A bench is shortened. Blocks of
-text and of JSON show what comes out. `<!-- not run: reason -->` before a block keeps it from
-running.
+already, are held to the Makefile and to pyproject.toml instead. A bench and a search are shortened.
+Blocks of text and of JSON show what comes out. `<!-- not run: reason -->` before a block keeps it
+from running.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DOCUMENTS = sorted(
     for path in PROJECT.glob(pattern)
 )
 SHELL, PYTHON, OUTPUT = ("bash", "sh", "console"), ("python",), ("text", "json")
-QUICK = "--starts 2 --rounds 1"
+QUICK = {"bench": "--starts 2 --rounds 1", "tune": "--time-limit 40s"}
 
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: \S[^>]* -->\s*\Z")
@@ -101,7 +101,9 @@ def run(block: Block, folder: Path) -> None:
         for command in commands_of(block):
             if refuse_set_up(command):
                 continue
-            quick = command.replace("edgekit bench ", f"edgekit bench {QUICK} ")
+            quick = command
+            for name, options in QUICK.items():
+                quick = quick.replace(f"edgekit {name} ", f"edgekit {name} {options} ")
             execute(["bash", "-euo", "pipefail", "-c", quick], block, folder)
 
 
