@@ -66,7 +66,7 @@ $(DEMO): pyproject.toml constraints.txt $(MADE)
 
 $(DEV): $(DEMO)
 	@echo "Installing what tests and checks need"
-	@$(INSTALL) --editable '.[cpu,data,export,models,hf,openvino]' --group dev
+	@$(INSTALL) --editable '.[cpu,data,export,models,hf,openvino,report]' --group dev
 	@touch $@
 
 # torchvision, which timm needs, is built against one torch: both come from the same index.

@@ -53,7 +53,13 @@ LATE: How = "in functions"
 THIRD_PARTIES: dict[str, dict[str, How]] = {
     "msgspec": dict.fromkeys(ROOMS, ALL),
     "numpy": {**dict.fromkeys(ROOMS, ALL), "root": LATE, "providers": LATE, "cli": LATE},
-    "onnxruntime": {"runtime": ALL, "quantize": ALL, "providers": LATE, "doctor": LATE},
+    "onnxruntime": {
+        "runtime": ALL,
+        "optimize": ALL,
+        "quantize": ALL,
+        "providers": LATE,
+        "doctor": LATE,
+    },
     "onnx": dict.fromkeys(("graph", "optimize", "quantize", "exporters"), ALL),
     "onnx_ir": dict.fromkeys(("graph", "optimize", "quantize", "exporters"), ALL),
     "onnxscript": {"exporters": ALL},
@@ -70,6 +76,9 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
     "rich": {"cli": ALL, "report": ALL},
     "platformdirs": {"root": LATE, "package": ALL, "runtime": ALL, "exporters": ALL},
     "filelock": dict.fromkeys(("package", "compiled", "runtime", "exporters"), ALL),
+    "jinja2": {"report": ALL},
+    "markupsafe": {"report": ALL},  # comes with jinja2
+    "matplotlib": {"report": ALL},
     "pyarrow": {"data": ALL, "jobs": ALL},
     "tokenizers": {"generate": ALL},
     "model_signing": {"package": LATE},
@@ -78,6 +87,7 @@ THIRD_PARTIES: dict[str, dict[str, How]] = {
 # Single files that may do what their room may not.
 EXCEPTIONS: dict[tuple[str, str], How] = {
     ("edgekit/__init__.py", "runtime"): LATE,  # `load` hands on to it
+    ("edgekit/shown.py", "report"): LATE,  # a result shows itself in a notebook
     # They compute with arrays, and nothing light imports them.
     ("edgekit/intervals.py", "numpy"): ALL,
     ("edgekit/metrics.py", "numpy"): ALL,

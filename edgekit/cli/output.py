@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,6 +51,28 @@ def print_json(value: Any) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
     except BrokenPipeError:
         _silence_stdout()
+
+
+def write_text(text: str, path: Path | None) -> None:
+    """Write text to a file, which is replaced, or to stdout where none is named.
+
+    Raises:
+        StorageError: the file can't be written.
+    """
+    if path is None:
+        try:
+            click.echo(text, nl=False)
+        except BrokenPipeError:
+            _silence_stdout()
+        return
+    from edgekit.errors import StorageError
+    from edgekit.storage import as_storage_error
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        known = as_storage_error(error, path=path)
+        raise known or StorageError(path=str(path), problem=str(error)) from error
 
 
 def say_error(sentence: str) -> None:

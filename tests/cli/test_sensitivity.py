@@ -11,7 +11,10 @@ from typing import Any
 import click
 import pytest
 
+from edgekit import machine
 from edgekit.cli.main import cli
+from edgekit.package import reading
+from edgekit.quantize.searching.keeping import kept_sensitivities
 from edgekit.report.documents import SensitivityDocument
 
 pytest.importorskip("onnx", reason="models are converted with onnx")
@@ -50,6 +53,8 @@ def test_json_alone_is_printed(
     assert sorted(node for row in ranked.rows for node in row.nodes) == [
         *("Add:sum", "MatMul:product", "Relu:y"),
     ]
+    key = machine.speed_key(machine.describe())
+    assert kept_sensitivities(tiny_package, reading.read(tiny_package), key) == (ranked,)
 
 
 def test_a_process_of_its_own_does_it(tiny_package: Path, edgekit: Any) -> None:

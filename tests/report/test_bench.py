@@ -177,3 +177,20 @@ def test_a_model_without_labels_shows_agreement_alone(
     text = text_of(benched, [msgspec.structs.replace(report, rows=rows, bench=bench)])
     assert "agreement [95 %]" in text
     assert "accuracy" not in text
+
+
+@pytest.mark.parametrize(("p50_ms", "told"), [(0.2, True), (0.12, False), (0.05, False)])
+def test_a_slower_variant_is_pointed_at_its_explanation(
+    p50_ms: float, told: bool, bench_report: MakeReport, text_of: TextOf
+) -> None:
+    eager, fp32 = bench_report().bench.measurements
+    rounds = [[int(p50_ms * 1e6)] * 30 for _ in range(4)]
+    int8 = msgspec.structs.replace(
+        fp32,
+        label="int8 · cpu",
+        facts=msgspec.structs.replace(fp32.facts, precision="int8"),
+        starts=[msgspec.structs.replace(start, rounds=rounds) for start in fp32.starts],
+    )
+    said = text_of(benched, [bench_report(measurements=[eager, fp32, int8])])
+    line = "int8 · cpu is slower than fp32 · cpu: edgekit explain PACKAGE says why."
+    assert (line in said) == told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from edgekit.cli.options import (
     given,
     json_option,
     named_values,
+    said,
     session_choice,
     session_options,
     source_options,
@@ -20,10 +22,13 @@ from edgekit.cli.options import (
 from edgekit.terms import Against, Idle, Memory, Task, members
 
 if TYPE_CHECKING:
+    from edgekit.measure.gates import Gate
     from edgekit.measure.packages import Subject
     from edgekit.measure.plan import Candidate
     from edgekit.measure.results import BenchReport, LeftOut
     from edgekit.measure.ways import How
+    from edgekit.package.values import Choice
+    from edgekit.runtime.said import Said
 
 _EPILOG = """\b
 Examples:
@@ -32,7 +37,10 @@ Examples:
   edgekit bench net.edgekit --fail-if 'speedup<1.5' --fail-if 'p50_ms>5'
   edgekit bench net.edgekit --provider cuda --provider-option use_tf32=1 --arrays device
   edgekit bench net.edgekit --eval-data held-out.npz
+  edgekit bench net.edgekit --variant portable --variant tuned
   edgekit bench net.edgekit --original net.py:make --json > bench.json
+  edgekit bench net.edgekit --baseline bench.json --fail-if 'regression>1.2'
+  edgekit bench net.edgekit --markdown --csv bench.csv >> summary.md
   edgekit bench bert.edgekit --original hf:bert-tiny --task features"""
 
 
@@ -80,8 +88,8 @@ Examples:
     "variants",
     multiple=True,
     metavar="NAME",
-    help="Time this variant; repeat for more.  [default: all that take the same inputs as the "
-    "first]",
+    help="Time this variant; repeat for more. With 'tuned' all of them run as that was chosen to."
+    "  [default: all that take the same inputs as the first]",
 )
 @click.option(
     "--rounds",
@@ -104,6 +112,22 @@ Examples:
     help="Exit with 3 if a variant meets it, on its interval's worse end: 'speedup<1.5'. Repeat "
     "for more.",
 )
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="What 'bench --json' printed before on this kind of machine: says how many times slower "
+    "each row became, in speedups against the original; 'regression' in --fail-if.",
+)
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Write a row a candidate with all figures to a file, which is replaced; - is stdout, in "
+    "the place of the table.",
+)
+@click.option("--markdown", is_flag=True, help="Print the table as GitHub's Markdown.")
 @json_option
 @debug_option
 def command(
@@ -129,6 +153,9 @@ def command(
     rounds: int | None,
     wall_s: float | None,
     gates: tuple[str, ...],
+    baseline: Path | None,
+    csv_file: Path | None,
+    markdown: bool,
     as_json: bool,
 ) -> int:
     """Time PACKAGES side by side with their PyTorch original, and measure accuracy.
@@ -144,15 +171,22 @@ def command(
     from edgekit.measure.given import given_evaluation
     from edgekit.measure.packages import bench_packages, open_subject, refuse_batch
     from edgekit.measure.ways import How, each_memory, settle
+    from edgekit.package.values import TUNED
 
     parsed = [gating.parse(text) for text in gates]
+    _refuse_two_forms(as_json, markdown, csv_file)
+    before = _before(baseline, parsed)
     ways = _ways(against)
     plan = Plan(**given({"starts": starts, "rounds": rounds, "wall_s": wall_s}))
-    how = How(
-        session_choice(provider, provider_options, threads=threads, idle=idle),
-        library=library,
-        strict=strict,
-    )
+    choice = session_choice(provider, provider_options, threads=threads, idle=idle)
+    notes: list[str] = []
+    if TUNED in variants:
+        typed = said(provider, provider_options, threads=threads, idle=idle, library=library)
+        chosen = _tuned(packages, typed)
+        choice = chosen.session
+        variants = tuple(chosen.variant if name == TUNED else name for name in variants)
+        notes.append(f"{chosen.variant}: {chosen.reason}")
+    how = How(choice, library=library, strict=strict)
     asked = given(
         {
             "original": original,
@@ -182,17 +216,69 @@ def command(
                         batch=batch,
                         plan=plan,
                         evaluation=evaluation,
-                        notes=list(filter(None, (note, where))),
+                        notes=list(filter(None, (*notes, note, where))),
                         progress=step,
                     )
                 )
+    if before is not None:
+        from edgekit.measure.regression import against_before
+
+        reports = [against_before(report, before) for report in reports]
+    if csv_file is not None:
+        from edgekit.report.rows_csv import benches_in_csv
+
+        out.write_text(benches_in_csv(reports), None if str(csv_file) == "-" else csv_file)
     if as_json:
         out.print_json(reports[0] if len(reports) == 1 else reports)
-    else:
+    elif markdown:
+        from edgekit.report.pull_request import benches_in_markdown
+
+        out.write_text(benches_in_markdown(reports), None)
+    elif str(csv_file) != "-":
         from edgekit.report.bench import benched
 
         benched(out.console(), reports)
     return verdict(reports, parsed)
+
+
+def _refuse_two_forms(as_json: bool, markdown: bool, csv_file: Path | None) -> None:
+    forms = {"--json": as_json, "--markdown": markdown, "--csv -": str(csv_file) == "-"}
+    if sum(forms.values()) > 1:
+        from edgekit.errors import BadValue
+
+        asked = " and ".join(name for name, on in forms.items() if on)
+        raise BadValue(what="stdout", asked=f"given {asked}", expected="one of them")
+
+
+def _before(baseline: Path | None, parsed: Sequence[Gate]) -> tuple[BenchReport, ...] | None:
+    """Read the bench from before first: what can't be compared shouldn't be timed."""
+    from edgekit.errors import BadValue
+    from edgekit.measure.regression import read_baseline
+
+    if baseline is not None:
+        return read_baseline(baseline)
+    for gate in parsed:
+        if gate.metric == "regression":
+            raise BadValue(
+                what=f"--fail-if {gate.text}",
+                asked="decided without a bench from before",
+                expected="--baseline FILE.json as well",
+            )
+    return None
+
+
+def _tuned(packages: tuple[Path, ...], typed: Said) -> Choice:
+    """Find what was chosen for the one package: a bench has one session for all that it times."""
+    from edgekit.errors import BadValue
+    from edgekit.runtime.tuned import tuned
+
+    if len(packages) > 1:
+        raise BadValue(
+            what="--variant",
+            asked="tuned, for several packages",
+            expected="the variants' names: each package has a choice of its own",
+        )
+    return tuned(packages[0], typed)[0].choice
 
 
 def _ways(against: str | None) -> list[Against]:

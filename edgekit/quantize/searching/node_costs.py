@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import onnx
 
+from edgekit.graph.node_names import NodeNames
 from edgekit.measure.ways import How
 from edgekit.package.values import PORTABLE
 from edgekit.quantize import files
 from edgekit.quantize.elements import label
-from edgekit.quantize.searching.node_names import NodeNames
 from edgekit.runtime.node_times import NodeTime
 from edgekit.tensors import Feed
 from edgekit.workers import Call, Worker

@@ -11,6 +11,7 @@ import msgspec
 from edgekit.metrics import UNBOUNDED
 from edgekit.package.values import Target
 from edgekit.quantize.searching.evaluation import Noise, in_db
+from edgekit.shown import Shown
 from edgekit.terms import Grain, Scheme
 
 if TYPE_CHECKING:  # they read graphs, and a result is printed without `onnx`
@@ -116,7 +117,7 @@ def carriers_of(rows: Sequence[Row]) -> tuple[str, ...]:
     return ()
 
 
-class Sensitivity(msgspec.Struct, frozen=True):
+class Sensitivity(Shown, msgspec.Struct, frozen=True):
     """What quantizing each node of a variant costs, the costliest first.
 
     `whole` is the noise with all `nodes` quantized. `carriers` are the names of the fewest rows

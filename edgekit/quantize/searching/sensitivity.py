@@ -32,6 +32,7 @@ from edgekit.quantize.scheme import Made, Work, Write, measured_in_place
 from edgekit.quantize.searching.alone import Alone
 from edgekit.quantize.searching.evaluation import Evaluation, Noise
 from edgekit.quantize.searching.groups import NodeGroup, groups_of
+from edgekit.quantize.searching.keeping import keep_sensitivity
 from edgekit.quantize.searching.local_noise import local_noise, rounding_of
 from edgekit.quantize.searching.node_costs import NodeCosts, node_costs
 from edgekit.quantize.searching.ranking import Row, Sensitivity, carriers_of, estimate, ranked
@@ -60,6 +61,8 @@ def sensitivity(
     progress: Progress | None = None,
 ) -> Sensitivity:
     """Rank the nodes of a variant by what quantizing each alone costs at the model's output.
+
+    What is found is kept beside the package, for `edgekit report`.
 
     Args:
         package: the package's folder.
@@ -122,7 +125,7 @@ def sensitivity(
             wall_s=wall_s,
         ) as evaluation:
             found = _measured(write, evaluation, work, few, scheme=scheme, by=by)
-    return Sensitivity(
+    ranking = Sensitivity(
         package=packed.name,
         variant=parent.name,
         scheme=scheme,
@@ -142,6 +145,8 @@ def sensitivity(
         synthetic=data.synthetic,
         notes=found.notes,
     )
+    keep_sensitivity(path, packed, ranking)
+    return ranking
 
 
 class _Measured(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""One chart a file: values in, a drawing out."""
