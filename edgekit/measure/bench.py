@@ -18,7 +18,7 @@ import msgspec
 
 from edgekit.errors import EdgekitError, OriginalUnavailable
 from edgekit.measure.gathering import Gathered, refuse_other_answers
-from edgekit.measure.plan import Candidate, Plan, refuse_bad_plan
+from edgekit.measure.plan import MIN_STARTS, Candidate, Plan, refuse_bad_plan
 from edgekit.measure.quality import Tally
 from edgekit.measure.results import LeftOut, Measurement, Start
 from edgekit.tensors import Array, Case, Dataset, Feed
@@ -52,6 +52,7 @@ def time_candidates(
     evaluation: Dataset | None = None,
     metric: Metric = "closeness",
     random: Collection[str] = (),
+    enough: Callable[[], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Timings:
     """Time all candidates on one feed; the first that isn't left out is the baseline.
@@ -66,6 +67,8 @@ def time_candidates(
         evaluation: held-out cases to measure quality on, once, in the last start.
         metric: how quality is judged.
         random: outputs that are drawn at random, so that only their shapes can be compared.
+        enough: asked after each start, from the second on: whether to end there. The starts that
+            are done count; quality isn't measured then.
         progress: called with the turns done and the turns in all.
 
     Raises:
@@ -78,6 +81,8 @@ def time_candidates(
     for start in range(plan.starts):
         last = start == plan.starts - 1
         race.start(evaluation if last else None, metric)
+        if enough is not None and start + 1 >= MIN_STARTS and enough():
+            break
     return Timings([entry.measurement() for entry in race.running], race.left_out)
 
 

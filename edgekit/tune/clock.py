@@ -40,18 +40,11 @@ class Clock:
         """Tell whether a step of so long fits in front of what is reserved."""
         return needed_s <= self.left_s - self.reserved_s
 
-    def stopping(
-        self, progress: Callable[[int, int], None] | None, *, reserved: bool = True
-    ) -> Callable[[int, int], None]:
-        """Wrap a progress callback so that it raises TimeUp once the time is over.
-
-        Args:
-            progress: what else is told.
-            reserved: leave what is reserved untouched.
-        """
+    def stopping(self, progress: Callable[[int, int], None] | None) -> Callable[[int, int], None]:
+        """Wrap a progress callback so that it raises TimeUp once only what is reserved is left."""
 
         def step(done: int, of: int) -> None:
-            if self.left_s < (self.reserved_s if reserved else 0.0):
+            if self.left_s < self.reserved_s:
                 raise TimeUp
             if progress is not None:
                 progress(done, of)

@@ -94,6 +94,7 @@ def race(
     plan: Plan,
     *,
     evaluation: Dataset | None = None,
+    enough: Callable[[], bool] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Race:
     """Time candidates beside the baseline, in groups that fit the memory.
@@ -103,6 +104,7 @@ def race(
         ways: the candidates; the baseline runs in every group, named here or not.
         plan: how much to measure.
         evaluation: cases to measure the accuracy of each on.
+        enough: asked after each start whether those that are done will do.
         progress: called with the turns done and the turns in all.
 
     Raises:
@@ -118,7 +120,7 @@ def race(
             if progress is not None:
                 progress(before * of + done, len(groups) * of)
 
-        benches.append(_timed(track, group, plan, evaluation, step))
+        benches.append(_timed(track, group, plan, evaluation, enough, step))
     return Race(tuple(benches))
 
 
@@ -169,6 +171,7 @@ def _timed(
     ways: Sequence[Way],
     plan: Plan,
     evaluation: Dataset | None,
+    enough: Callable[[], bool] | None,
     progress: Callable[[int, int], None],
 ) -> Bench:
     subject = track.subject
@@ -183,6 +186,7 @@ def _timed(
         plan=plan,
         evaluation=evaluation,
         metric=track.metric,
+        enough=enough,
         progress=progress,
     )
     return Bench(

@@ -20,28 +20,36 @@ _SHORTER = (
 """Plans of a last race for less time, the longest first."""
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """What the float variant takes: from a fresh interpreter to its first answer, and a call."""
+class Pace:
+    """What the float variant takes, from a fresh interpreter to its first answer and a call, and
+    how much longer than that says races really take here."""
 
-    load_s: float
-    call_s: float
-    cases: int
-    wall_s: float
+    def __init__(self, load_s: float, call_s: float, *, cases: int, wall_s: float) -> None:
+        self.load_s = load_s
+        self.call_s = call_s
+        self.cases = cases
+        self._wall_s = wall_s
+        self._longer = 1.0
 
     def race_s(self, n: int, plan: Plan, *, cases: int = 0) -> float:
-        """Estimate a race of so many, the baseline among them."""
-        return estimated_s(n, plan, load_s=self.load_s, call_s=self.call_s, cases=cases)
+        """Estimate a race of so many, the baseline among them, in seconds."""
+        expected_s = estimated_s(n, plan, load_s=self.load_s, call_s=self.call_s, cases=cases)
+        return self._longer * expected_s
+
+    def took(self, seconds: float, *, expected_s: float) -> None:
+        """Learn from a race how long the next ones take: a busy machine is slower than it was."""
+        self._longer = max(0.5, self._longer * seconds / max(expected_s, 1e-3))
 
     @property
     def last_s(self) -> float:
         """Estimate the last race."""
-        return self.race_s(FINALISTS + 1, plan_of(9, last=True, wall_s=self.wall_s))
+        return self.race_s(FINALISTS + 1, plan_of(9, last=True, wall_s=self._wall_s))
 
     @property
     def races_s(self) -> float:
         """Estimate all races of a usual search: one of six with the cases, one of twelve, the
         last."""
-        first, second = (plan_of(stage, last=False, wall_s=self.wall_s) for stage in (1, 2))
+        first, second = (plan_of(stage, last=False, wall_s=self._wall_s) for stage in (1, 2))
         return self.race_s(6, first, cases=self.cases) + self.race_s(12, second) + self.last_s
 
     def affordable(self, plan: Plan, n: int, *, left_s: float) -> Plan:
@@ -63,4 +71,5 @@ def pace_of(track: Track, *, cases: int) -> Pace:
         worker.run(track.feed)
         load_s = time.monotonic() - began_s
         timed = worker.run(track.feed, calls=_CALLS, warm_ups=1)
-    return Pace(load_s, min(timed.durations_ns) / 1e9, cases, track.wall_s)
+    call_s = min(timed.durations_ns) / 1e9
+    return Pace(load_s, call_s, cases=cases, wall_s=track.wall_s)

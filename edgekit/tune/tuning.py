@@ -122,7 +122,7 @@ class _Search:
     def run(self) -> Tuned:
         """Go through all steps, or as many as there is time for."""
         pace = pace_of(self._setting.track, cases=self._setting.evaluation.cases)
-        self._clock.reserved_s = min(pace.races_s, (self._clock.limit_s or 0.0) / 2)
+        self._clock.reserved_s = min(pace.races_s, 0.6 * (self._clock.limit_s or 0.0))
         self._build(pace)
         self._setting = again(self._setting)
         standing = self._standing
@@ -214,6 +214,7 @@ class _Search:
         for way in ways:
             if way.label in known:
                 standing.resume(way, known[way.label])
+        self._reserve(pace)
         if new or not ways:
             log.info("racing %d candidates, and measuring how right they are", len(new) + 1)
             self._raced(new, pace, evaluated=True)
@@ -249,15 +250,21 @@ class _Search:
         if not finalists:
             self._standing.raced_last = True  # whom there is to race against, nobody is left
             return None, []
-        log.info("the last race: %s", ", ".join(way.label for way in finalists))
         self._clock.reserved_s = 0.0
+        if self._clock.left_s <= 0:
+            raise TimeUp
+        log.info("the last race: %s", ", ".join(way.label for way in finalists))
         race = self._raced(finalists, pace, last=True)
         self._standing.raced_last = True
         return winner(self._standing.entrants(finalists, race))
 
+    def _reserve(self, pace: Pace) -> None:
+        """Keep time for the last race, a third of all of it at most."""
+        self._clock.reserved_s = min(pace.last_s, (self._clock.limit_s or 0.0) / 3)
+
     def _time_for(self, field: Sequence[Way], pace: Pace) -> bool:
         plan = racing.plan_of(self._standing.stage + 1, last=False, wall_s=self._setting.wall_s)
-        self._clock.reserved_s = min(pace.last_s, (self._clock.limit_s or 0.0) / 2)
+        self._reserve(pace)
         return self._clock.has(pace.race_s(len(field) + 1, plan))
 
     def _raced(
@@ -267,13 +274,20 @@ class _Search:
         plan = racing.plan_of(standing.stage + 1, last=last, wall_s=setting.wall_s)
         if last:
             plan = pace.affordable(plan, len(ways) + 1, left_s=self._clock.left_s)
+        cases = setting.evaluation.cases if evaluated else 0
+        expected_s = pace.race_s(len(ways) + 1, plan, cases=cases)
+        before_s = self._clock.took_s
         race = racing.race(
             setting.track,
             ways,
             plan,
             evaluation=setting.evaluation if evaluated else None,
-            progress=self._clock.stopping(self._progress, reserved=not last),
+            # Of the last race the starts that are done count.
+            enough=(lambda: self._clock.left_s < expected_s / plan.starts) if last else None,
+            progress=self._progress if last else self._clock.stopping(self._progress),
         )
+        done = min(len(bench.measurements[0].starts) for bench in race.benches)
+        pace.took(self._clock.took_s - before_s, expected_s=expected_s * done / plan.starts)
         standing.ran(race, ways)
         self._save()
         return race

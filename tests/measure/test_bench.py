@@ -136,6 +136,19 @@ def test_every_start_opens_afresh_and_every_round_has_a_turn_of_each(workshop: W
     assert not workshop.standing
 
 
+@pytest.mark.parametrize(("enough_from", "starts"), [(1, 2), (3, 3), (9, 5)])
+def test_a_bench_ends_early_where_the_starts_that_are_done_will_do(
+    enough_from: int, starts: int, workshop: Workshop
+) -> None:
+    plan = Plan(starts=5, rounds=1, turn_s=0.001, warm_up_s=0.0)
+
+    def enough() -> bool:
+        return workshop.asked.count(("a", "open")) >= enough_from
+
+    done, _ = run([named("a"), named("b")], plan, enough=enough)
+    assert [len(measured.starts) for measured in done.measurements] == [starts, starts]
+
+
 def test_default_plan_is_five_starts_of_four_rounds() -> None:
     assert (Plan().starts, Plan().rounds) == (5, 4)
 

@@ -29,5 +29,4 @@ def test_progress_is_told_until_the_time_is_over() -> None:
     clock.reserved_s = 200.0
     with pytest.raises(TimeUp):
         step(2, 3)
-    clock.stopping(lambda done, of: told.append((done, of)), reserved=False)(3, 3)
-    assert told == [(1, 3), (3, 3)]
+    assert told == [(1, 3)]

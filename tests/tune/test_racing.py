@@ -108,3 +108,6 @@ def test_a_short_last_race_is_planned_where_there_is_little_time(setting: Settin
     assert pace.affordable(plan, 5, left_s=1e9) == plan
     assert pace.affordable(plan, 5, left_s=0.0).starts < plan.starts
     assert pace.last_s < pace.races_s
+    before = pace.race_s(5, plan)
+    pace.took(20.0, expected_s=10.0)
+    assert pace.race_s(5, plan) == pytest.approx(2 * before)

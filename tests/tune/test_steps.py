@@ -35,9 +35,9 @@ def test_short_floats_are_for_devices_that_compute_in_them() -> None:
 
 
 def test_what_two_providers_want_alike_is_made_once() -> None:
-    both = named({"Conv": 2, "MatMul": 1}, "cpu", "openvino")
-    assert both.count("int8-static") == 1
-    assert "int8-static-openvino" not in both
+    both = named({"MatMul": 1}, "cpu", "openvino", parameters=100_000_000)
+    assert both.count("int8-weight") == 1
+    assert "int8-weight-openvino" not in both
     apart = named({"Conv": 2}, "cpu", "tensorrt")
     assert {"int8-static", "int8-static-tensorrt"} <= set(apart)
 

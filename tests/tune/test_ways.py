@@ -22,7 +22,7 @@ FLOAT = Variant("fp32", "model", "fp32.onnx", "fp32", FACTS)
 
 def quantized(provider: str, rules: QuantRules) -> Variant:
     ep = providers.find(provider).ort_name
-    recipe = Recipe("int8-static", rules=rules)
+    recipe = Recipe("int8-weight", rules=rules)
     target = Target(provider, ep, arch="x86_64", isa=("avx512_vnni",))
     return Variant("int8", "model", "int8.onnx", "int8", FACTS, target=target, recipe=recipe)
 
@@ -56,8 +56,8 @@ def test_threads_that_burn_a_core_are_asked_for_last() -> None:
 def test_integers_go_where_the_same_ones_are_wanted() -> None:
     cpu, openvino, tensorrt = map(providers.find, ("cpu", "openvino", "tensorrt"))
     target = Target("cpu", "CPUExecutionProvider", arch="x86_64", isa=("avx512_vnni",))
-    rules = cpu.quant_rules("int8-static", target)
-    assert rules == openvino.quant_rules("int8-static", target)
+    rules = cpu.quant_rules("int8-weight", target)
+    assert rules == openvino.quant_rules("int8-weight", target)
     ours = quantized("cpu", rules)
     assert suits(ours, cpu)
     assert suits(ours, openvino)
