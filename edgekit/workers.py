@@ -44,6 +44,8 @@ T = TypeVar("T")
 FUNCTIONS = frozenset(
     {
         "edgekit.runtime.folding:open_folding",
+        "edgekit.runtime.kernels:profile_kernels",
+        "edgekit.runtime.kernels:save_loaded",
         "edgekit.runtime.node_times:time_nodes",
         "edgekit.runtime.runner:open_variant",
         "exporters.runners:open_eager",

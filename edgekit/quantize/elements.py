@@ -19,6 +19,7 @@ import onnx.inliner
 import onnx.shape_inference
 
 from edgekit.errors import ModelFileError
+from edgekit.graph.node_names import label as label
 from edgekit.graph.summary import load_model
 from edgekit.quantize.floats.formats import FP16, Format
 from edgekit.quantize.floats.opsets import first_opset
@@ -60,12 +61,6 @@ def read_typed(path: Path) -> Any:
         return onnx.shape_inference.infer_shapes(model)
     except Exception as error:  # protobuf's and onnx's own share no base class but this one
         raise ModelFileError(path=str(path), problem=" ".join(str(error).split())) from error
-
-
-def label(node: Any) -> str:
-    """Name a node: one without a name by its operator and its first output."""
-    first = next((name for name in node.output if name), "")
-    return str(node.name or f"{node.op_type}:{first}")
 
 
 def element_types(model: Any) -> dict[str, int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgekit.runtime.checks import CheckReport, CheckRow
-from edgekit.runtime.loading import load, open_model
+from edgekit.runtime.loading import open_model
 from edgekit.runtime.model import Explanation, Model
+from edgekit.runtime.said import load
 
 __all__ = [
     "CheckReport",

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from edgekit.errors import CorruptPackage
+from edgekit.fixed_sizes import fitting
 from edgekit.package.reading import graph_of
 from edgekit.package.values import Package, Tolerance, Variant
 from edgekit.tensors import BY_SHAPE, Array, Signature, dim_sizes, random_outputs
@@ -81,7 +82,10 @@ def check_cases(
     tolerances: dict[str, Tolerance | None] = {e.output: e.tolerance for e in variant.closeness}
     tolerances.update(dict.fromkeys(random_outputs(graph.signature)))
     rows = []
-    for index, case in enumerate(open_cases(folder, package, graph.reference).open()):
+    cases = open_cases(folder, package, graph.reference).open()
+    if variant.sizes:
+        cases = fitting(cases, graph.signature, variant.sizes)
+    for index, case in enumerate(cases):
         got = model.named(model(case.feed))
         recorded = case.outputs or {}
         if not got.keys() == recorded.keys() <= tolerances.keys():

@@ -27,6 +27,7 @@ from edgekit.terms import DType, members
 _ONLY_ERRORS = 3
 _NO_RECORDING = "graph capture feature"
 """What ONNX Runtime says where nodes elsewhere, or copies, keep a graph from being recorded."""
+_SAVED_WEIGHTS = "session.optimized_model_external_initializers_file_name"
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _DTYPES = {
     f"tensor({onnx})": dtype
@@ -46,6 +47,7 @@ def open_session(
     library: str | None = None,
     occasion: Occasion | None = None,
     profile: Path | None = None,
+    saved: Path | None = None,
 ) -> ort.InferenceSession:
     """Make a session from a verified file and its verified external data.
 
@@ -59,6 +61,8 @@ def open_session(
         library: a plug-in provider's library, where the user named one.
         occasion: what the provider is told of the model.
         profile: begin a profile in a file whose name starts with this.
+        saved: write the graph that ONNX Runtime makes of the model into this file, its weights
+            into another beside it.
 
     Raises:
         ProviderUnavailable: the asked provider isn't there, or the session doesn't run on it.
@@ -76,6 +80,9 @@ def open_session(
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
+    if saved is not None:
+        options.optimized_model_filepath = str(saved)
+        options.add_session_config_entry(_SAVED_WEIGHTS, f"{saved.name}.weights")
     external = external or {}
     in_memory = model.content is not None and all(v.content is not None for v in external.values())
     if in_memory:

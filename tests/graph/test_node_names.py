@@ -8,7 +8,7 @@ import pytest
 
 onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
 
-from edgekit.quantize.searching.node_names import NodeNames  # noqa: E402
+from edgekit.graph.node_names import NodeNames  # noqa: E402
 
 
 def parsed(text: str) -> Any:

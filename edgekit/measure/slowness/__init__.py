@@ -1,0 +1,1 @@
+"""Why a variant is as fast, or as slow, as it is."""
