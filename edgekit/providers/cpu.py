@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgekit.package.values import QuantRules, SessionChoice, Target
+from edgekit.package.values import GraphFacts, QuantRules, SessionChoice, Target
 from edgekit.providers import built_in, options
 from edgekit.providers.info import DISABLED, ProviderInfo
 from edgekit.providers.targets import ARM, X86, adds_up_in_16_bits
@@ -84,16 +84,26 @@ def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
     )
 
 
-def _alternatives(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
-    """Say what can make a processor faster: fewer threads, which wait for each other less; threads
-    that stay awake between calls; and a graph whose layout is left as it is.
+def _alternatives(
+    choice: SessionChoice, facts: GraphFacts, threads: int
+) -> tuple[SessionChoice, ...]:
+    """Say what can make a processor faster.
+
+    Fewer threads wait for each other less, and threads that stay awake between calls are there at
+    once. Convolutions in blocks of channels aren't faster where there are few channels. A layer
+    norm that is fused with the sum in front of it is slower on short rows.
     """
+    replace = msgspec.structs.replace
     fewer = dict.fromkeys(n for n in (threads // 2, 1) if 0 < n < threads)
-    return (
-        *(msgspec.structs.replace(choice, threads=n) for n in fewer),
-        *([msgspec.structs.replace(choice, idle="spin")] if threads > 1 else []),
-        msgspec.structs.replace(choice, graph_level="extended"),
-    )
+    found = [replace(choice, threads=n) for n in fewer]
+    if threads > 1:
+        found.append(replace(choice, idle="spin"))
+    if facts.operators.get("Conv"):
+        found.append(replace(choice, graph_level="extended"))
+    if facts.operators.get("LayerNormalization"):
+        apart = {DISABLED: "SkipLayerNormFusion"}
+        found.append(replace(choice, session_options={**choice.session_options, **apart}))
+    return tuple(found)
 
 
 PROVIDER = ProviderInfo(

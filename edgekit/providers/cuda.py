@@ -127,10 +127,12 @@ def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
     )
 
 
-def _alternatives(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
+def _alternatives(
+    choice: SessionChoice, facts: GraphFacts, threads: int
+) -> tuple[SessionChoice, ...]:
     """Say what can make a GPU faster without other numbers: kernels that are recorded once, and
     convolutions channels last."""
-    del threads
+    del facts, threads
     recorded, last = {"enable_cuda_graph": "1"}, {"prefer_nhwc": "1"}
     return tuple(
         msgspec.structs.replace(choice, provider_options={**choice.provider_options, **options})

@@ -177,9 +177,9 @@ def same_surroundings(choice: SessionChoice) -> dict[str, str]:
     return {}
 
 
-def one_way(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
+def one_way(choice: SessionChoice, facts: GraphFacts, threads: int) -> tuple[SessionChoice, ...]:
     """Know of no other way to run that could be faster."""
-    del choice, threads
+    del choice, facts, threads
     return ()
 
 
@@ -223,8 +223,9 @@ class ProviderInfo:
             `quant_rules`.
         computings: options under which it computes a float model in other numbers than by itself,
             which a search for the fastest way to run tries where the device has them.
-        alternatives: given a choice and the threads that there are, other ways to run with the same
-            numbers, which may be faster or slower and which such a search tries.
+        alternatives: given a choice, what is in the model, and the threads that there are, other
+            ways to run with the same numbers, which may be faster or slower and which such a search
+            tries.
     """
 
     name: str
@@ -251,7 +252,7 @@ class ProviderInfo:
     environment: Callable[[SessionChoice], dict[str, str]] = same_surroundings
     quantized: Callable[[Scheme, Target], QuantRules | str] = nothing_known
     computings: tuple[Mapping[str, str], ...] = ()
-    alternatives: Callable[[SessionChoice, int], tuple[SessionChoice, ...]] = one_way
+    alternatives: Callable[[SessionChoice, GraphFacts, int], tuple[SessionChoice, ...]] = one_way
 
     def diagnose(self) -> Diagnosis:
         """Tell whether the provider can be used here, and if not, why and what to do."""

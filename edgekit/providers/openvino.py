@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from edgekit import hardware
-from edgekit.package.values import QuantRules, SessionChoice, Target
+from edgekit.package.values import GraphFacts, QuantRules, SessionChoice, Target
 from edgekit.providers import cpu, options, plugin
 from edgekit.providers.info import Diagnosis, Occasion, OrtSettings, Plugin, ProviderInfo
 from edgekit.providers.targets import adds_up_in_16_bits
@@ -103,8 +103,11 @@ def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
     return QuantRules(weight_bits=7 if adds_up_in_16_bits(target) else 8, operators=cpu.STATIC)
 
 
-def _alternatives(choice: SessionChoice, threads: int) -> tuple[SessionChoice, ...]:
+def _alternatives(
+    choice: SessionChoice, facts: GraphFacts, threads: int
+) -> tuple[SessionChoice, ...]:
     """Say that fewer threads may be faster: they wait for each other less."""
+    del facts
     fewer = dict.fromkeys(n for n in (threads // 2, 1) if 0 < n < threads)
     return tuple(msgspec.structs.replace(choice, threads=n) for n in fewer)
 

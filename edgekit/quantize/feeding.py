@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import data
+from edgekit.fixed_sizes import fitting_dataset
 from edgekit.package.cases import open_cases
 from edgekit.package.reading import graph_of
 from edgekit.package.values import Calibration, Package, Variant
@@ -19,7 +20,7 @@ class Given(msgspec.Struct, frozen=True):
     """Values to make a variant with, a new pass at every call, and cases to judge it on.
 
     `evaluation` is None where the package's own cases judge; `synthetic` says that the values were
-    made up.
+    made up, and `repeated` that many of the cases that judge repeat others.
     """
 
     feeds: Callable[[], Iterator[Feed]]
@@ -27,6 +28,7 @@ class Given(msgspec.Struct, frozen=True):
     calibration: Calibration | None
     evaluation: Dataset | None
     synthetic: bool
+    repeated: str = ""
 
 
 def given_data(
@@ -68,13 +70,16 @@ def given_data(
     if calibration is not None and judged_on is not None:
         data.refuse_overlap(calibration, judged_on, signature=signature)
     looked_at = calibration or reference
+    if looked_at is not None:
+        looked_at = fitting_dataset(looked_at, signature, parent.sizes)
+    repeated = data.repeats_note(judged_on) if judged_on is not None else ""
 
     def feeds() -> Iterator[Feed]:
         for case in looked_at.open() if looked_at is not None else ():
             yield case.feed
 
     if looked_at is None:
-        return Given(feeds, 0, None, evaluation, synthetic=False)
+        return Given(feeds, 0, None, evaluation, synthetic=False, repeated=repeated)
     return Given(
         feeds=feeds,
         cases=looked_at.cases,
@@ -87,4 +92,5 @@ def given_data(
         ),
         evaluation=evaluation,
         synthetic=looked_at.synthetic,
+        repeated=repeated,
     )

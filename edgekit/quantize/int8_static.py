@@ -28,6 +28,7 @@ from edgekit.quantize.measuring.bias_correction import correct, correctable, mea
 from edgekit.quantize.measuring.calibration import PERCENTILE, observe
 from edgekit.quantize.measuring.exponents import exponent_of, weights_behind
 from edgekit.quantize.measuring.smoothing import channel_maxima, smooth, smoothable
+from edgekit.quantize.qdq.added_biases import take_in_biases
 from edgekit.quantize.qdq.batch_norms import fold_batch_norms
 from edgekit.quantize.qdq.islands import wiring_of
 from edgekit.quantize.qdq.multiplying import MULTIPLYING
@@ -72,6 +73,8 @@ def prepare(work: Work) -> Write:
         placed = place(copy, spans, rules=work.rules, keep_float=asked)
         if not placed.nodes:
             raise _nothing(work.model, placed)
+        if work.target.provider == "cpu":
+            take_in_biases(copy)
         beside = files.save(copy, output, external_data=outside)
         refuse_saturating(output, work.target)
         method = work.settings.method or "minmax"

@@ -25,6 +25,7 @@ from edgekit.quantize import targets
 from edgekit.quantize.feeding import Given, given_data
 from edgekit.quantize.parents import float_parent
 from edgekit.quantize.scheme import Settings, Work, measured_in_place
+from edgekit.shown import Shown
 from edgekit.terms import Scheme, Undecided
 
 log = logging.getLogger("edgekit")
@@ -34,7 +35,7 @@ ENOUGH_COSINE = 0.99
 """An output that turns further away than this from the float variant's is worth a warning."""
 
 
-class Quantized(msgspec.Struct, frozen=True):
+class Quantized(Shown, msgspec.Struct, frozen=True):
     """A variant of fewer bits: what was made, what stayed in float32, and what it kept.
 
     `closeness` is that of its answers to its parent's, by output, over `cases` reference and
@@ -242,4 +243,6 @@ def _warnings(added: Added, data: Given) -> tuple[str, ...]:
     ]
     if data.synthetic:
         found.append("made with made-up values: give real ones with --calib-data")
+    if data.repeated:
+        found.append(data.repeated)
     return (*found, *added.notes)

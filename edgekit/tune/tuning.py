@@ -11,7 +11,7 @@ import msgspec
 
 from edgekit.budgets import Budget
 from edgekit.errors import StorageError
-from edgekit.package import choices
+from edgekit.package import choices, reading
 from edgekit.package.locking import refuse_unlockable
 from edgekit.terms import Undecided
 from edgekit.tune import memory, racing
@@ -234,8 +234,10 @@ class _Search:
         others = []
         for way in [*best, self._setting.track.baseline]:
             provider = next(p for p in self._setting.usable if p.name == way.session.provider)
+            facts = reading.variant_named(self._setting.package, way.variant).facts
             others += [
-                Way(way.variant, session) for session in provider.alternatives(way.session, threads)
+                Way(way.variant, session)
+                for session in provider.alternatives(way.session, facts, threads)
             ]
         others = [way for way in others if self._standing.take(way)]
         if not others or not self._time_for([*field, *others], pace):

@@ -216,6 +216,24 @@ def test_lstm_in_every_form_stays_close_to_its_float_answers(
     assert cosine(unoptimized(output, feed)[1], exact["h"]) > 0.999
 
 
+@pytest.mark.parametrize(("smallest", "scales"), [(1.0, 1), (0.02, 96)])
+def test_lstm_gets_a_scale_a_column_where_one_in_all_is_too_coarse(
+    save: Save, run: Run, smallest: float, scales: int
+) -> None:
+    """One is faster, and enough where columns are alike."""
+    sizes = np.linspace(smallest, 1, 96, dtype=np.float32).reshape(1, -1, 1)
+    weights = {"w": 0.3 * sizes * drawn(1, 96, 10), "r": 0.3 * sizes * drawn(1, 96, 24)}
+    model = save(
+        "(float[7,2,10] x) => (float[7,1,2,24] y) { y = LSTM<hidden_size=24>(x, w, r) }",
+        weights=weights,
+    )
+    output, _ = made(model)
+    stored = {tensor.name: tensor.dims for tensor in onnx.load(output).graph.initializer}
+    assert [int(np.prod(stored[name])) for name in ("w_scale", "r_scale")] == [scales] * 2
+    feed = {"x": drawn(7, 2, 10)}
+    assert cosine(run(output, feed)["y"], run(model, feed)["y"]) > 0.999
+
+
 def cosine(a: Any, b: Any) -> float:
     a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))

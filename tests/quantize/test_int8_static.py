@@ -268,9 +268,14 @@ def test_the_scheme_needs_data() -> None:
     assert SCHEME.target == "cpu"
 
 
-@pytest.mark.parametrize("target", [VNNI, PORTABLE])
+@pytest.mark.parametrize(("target", "integers"), [(VNNI, 3), (PORTABLE, 4)])
 def test_the_cnn_keeps_its_answers(
-    target: Target, cnn_package: Path, run: Run, work: Callable[..., Work], tmp_path: Path
+    target: Target,
+    integers: int,
+    cnn_package: Path,
+    run: Run,
+    work: Callable[..., Work],
+    tmp_path: Path,
 ) -> None:
     package = reading.read(cnn_package)
     graph = package.graphs[0]
@@ -280,7 +285,7 @@ def test_the_cnn_keeps_its_answers(
     feeds = [case.feed for case in opened][:64]
     output = tmp_path / "int8.onnx"
     made = prepare(work(cnn_package / "fp32.onnx", feeds, target=target))(output, ())
-    assert len(made.nodes) == 4
+    assert len(made.nodes) == integers  # the first is faster in float where that was measured
     held_out = list(open_cases(cnn_package, package, graph.evaluation).open())[:200]
     name = graph.signature.inputs[0].name
     stacked = {name: np.concatenate([np.asarray(case.feed[name]) for case in held_out])}

@@ -89,13 +89,16 @@ def test_a_provider_that_is_not_there_is_refused() -> None:
 
 def test_other_ways_to_run_leave_the_numbers_as_they_are() -> None:
     choice = SessionChoice()
-    others = providers.find("cpu").alternatives(choice, 8)
+    others = providers.find("cpu").alternatives(choice, FACTS, 8)
     assert {other.threads for other in others} == {None, 4, 1}
     assert {other.idle for other in others} == {"brief", "spin"}
     assert choice not in others
-    alone = providers.find("cpu").alternatives(choice, 1)
+    alone = providers.find("cpu").alternatives(choice, FACTS, 1)
     assert [other.graph_level for other in alone] == ["extended"]
-    recorded = providers.find("cuda").alternatives(SessionChoice("cuda"), 8)
+    norms = GraphFacts(20, 1, 10, {"LayerNormalization": 1})
+    apart = providers.find("cpu").alternatives(choice, norms, 1)
+    assert [list(other.session_options.values()) for other in apart] == [["SkipLayerNormFusion"]]
+    recorded = providers.find("cuda").alternatives(SessionChoice("cuda"), FACTS, 8)
     assert all(other.provider_options for other in recorded)
     for other in recorded:
         providers.find("cuda").translate(other)

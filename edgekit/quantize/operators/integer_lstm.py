@@ -2,13 +2,18 @@
 
     x ─▶ LSTM(W, R, B, …) ─▶ y, h, c   ▶   x ─▶ DynamicQuantizeLSTM(Wᵀ, Rᵀ, B, …, scales) ─▶ y, h, c
 
-Its weights are turned, [directions, inputs, 4·hidden], with a scale for each column; what goes in,
-and the hidden state at each step, get their range as they come. Everything else stays: bias, sizes
-of the sequences, states, peepholes, direction, clipping. There is no such kernel for GRU and RNN.
+Its weights are turned, [directions, inputs, 4·hidden]; what goes in, and the hidden state at each
+step, get their range as they come. Everything else stays: bias, sizes of the sequences, states,
+peepholes, direction, clipping. There is no such kernel for GRU and RNN.
+
+Weights have one scale where rounding by it moves no column by more than 5 % of itself, 26 dB, and
+else one a column. One is a ninth faster (measured on a layer of 128: 36 µs for 42); it holds for an
+LSTM that reads digits (29 dB in its worst column), and not for a speaker encoder's (2 to 24 dB).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,6 +24,9 @@ from edgekit.quantize.operators.products import SMALLEST
 from edgekit.quantize.operators.rewriting import CONTRIB, Rewriting
 from edgekit.quantize.weights import as_int8
 from edgekit.tensors import Array
+
+FINE_DB = 26.0
+"""Where one scale in all moves a column by 5 % of itself, each column gets its own."""
 
 _INPUTS = 8
 _WEIGHTS = {1: "W", 2: "R"}
@@ -47,11 +55,15 @@ def replace_lstm(rewriting: Rewriting, node: Any, *, rules: QuantRules) -> None:
     """Replace an LSTM that `refuses_lstm` has nothing against."""
     rewriting.begin(node)
     inputs = [*node.input, *[""] * (_INPUTS - len(node.input))]
-    for index in _WEIGHTS:
+    weights = {index: rewriting.array(node.input[index]) for index in _WEIGHTS}
+    each = rules.per_channel and any(
+        array is not None and coarsest_db(array, bits=rules.weight_bits) < FINE_DB
+        for array in weights.values()
+    )
+    for index, array in weights.items():
         name = node.input[index]
-        array = rewriting.array(name)
         assert array is not None, "refuses_lstm has seen it"
-        integers, scales = _directions(array, rules)
+        integers, scales = _directions(array, rules, per_channel=each)
         inputs[index] = rewriting.constant(f"{name}_int8", integers)
         inputs += [
             rewriting.constant(f"{name}_scale", scales),
@@ -66,9 +78,22 @@ def replace_lstm(rewriting: Rewriting, node: Any, *, rules: QuantRules) -> None:
     )
 
 
-def _directions(array: Array, rules: QuantRules) -> tuple[Array, Array]:
+def coarsest_db(array: Array, *, bits: int) -> float:
+    """Say how well one scale a direction holds weights [D, N, K]: the SQNR in dB of that of the N
+    rows, not all zero, that it holds worst; infinite where it is exact."""
+    worst = math.inf
+    for one in array.astype(np.float64):
+        integers, scale = as_int8(one, axis=None, bits=bits)
+        power = (one**2).sum(axis=1)
+        noise = ((integers * np.float64(scale) - one) ** 2).sum(axis=1)
+        told = (power > 0) & (noise > 0)
+        worst = min(worst, float((power[told] / noise[told]).min(initial=math.inf)))
+    return 10 * math.log10(worst) if math.isfinite(worst) else math.inf
+
+
+def _directions(array: Array, rules: QuantRules, *, per_channel: bool) -> tuple[Array, Array]:
     """Round and turn the weights of each direction: int8 [D, K, N], scales [D, N] or [D]."""
-    axis = 0 if rules.per_channel else None
+    axis = 0 if per_channel else None
     pairs = [as_int8(one, axis=axis, bits=rules.weight_bits) for one in array]
     return np.stack([integers.T for integers, _ in pairs]), np.stack([scale for _, scale in pairs])
 

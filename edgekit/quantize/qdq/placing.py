@@ -37,11 +37,15 @@ from edgekit.quantize.qdq.multiplying import (
 )
 from edgekit.quantize.qdq.qdq_nodes import QdqNodes
 from edgekit.quantize.qdq.spans import Steps, steps_of, usable
+from edgekit.quantize.qdq.stems import float_stems
 from edgekit.tensors import Array
 
 Spans = Mapping[str, tuple[float, float]]
 """The lowest and highest value of each activation, by its name."""
 
+_MICROSOFT = "com.microsoft"
+_FUSED = frozenset({"Attention", "FusedConv", "FusedGemm", "FusedMatMul", "MultiHeadAttention"})
+"""What onnxruntime or a pass of `edgekit optimize` made of nodes that could have been integers."""
 _TABLE = 4096
 """A table that rows are gathered from is worth integers from this many elements on."""
 
@@ -105,7 +109,8 @@ class _Placing:
         }
         self._kept: dict[str, str] = {}
         self._steps: dict[str, Steps] = {}
-        self._asked = keep_float
+        stems = float_stems(self._graph, weights=self._weights, fewest=rules.stem_products)
+        self._asked = stems | keep_float
 
     def placed(self) -> Placed:
         nodes = list(self._graph.node)
@@ -165,6 +170,11 @@ class _Placing:
             if node.op_type in RECURRENT and node.domain in ("", "ai.onnx"):
                 self._kept[label(node)] = (
                     f"{node.op_type} has no kernel that Q/DQ reaches; int8-dynamic may reach it"
+                )
+            if node.domain == _MICROSOFT and node.op_type in _FUSED:
+                self._kept[label(node)] = (
+                    f"{node.op_type} has no kernel that Q/DQ reaches: quantize a variant without "
+                    "the pass that made it"
                 )
             if node.op_type not in MULTIPLYING or not self._touched(node):
                 continue
