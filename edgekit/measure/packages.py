@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from edgekit import machine as machines
 from edgekit.data import metric_for, package_data
+from edgekit.fixed_sizes import fitting, fitting_dataset
 from edgekit.measure.bench import time_candidates
 from edgekit.measure.copies import count_copies, with_copies
 from edgekit.measure.feeds import timing_feed
-from edgekit.measure.given import data_notes
+from edgekit.measure.fitted import fitted, shared_sizes
+from edgekit.measure.fitted import unfit as not_at
+from edgekit.measure.given import data_notes, made_up_notes
 from edgekit.measure.keeping import file_hashes, keep
 from edgekit.measure.plan import Candidate, Plan
 from edgekit.measure.results import Bench, BenchReport, LeftOut, report
@@ -82,6 +85,7 @@ def bench_packages(
     """
     how, why = settle(how)
     refuse_strangers(subjects)
+    subjects = [fitted(subject) for subject in subjects]
     first = subjects[0]
     package = first.package
     plan = plan or Plan()
@@ -96,13 +100,24 @@ def bench_packages(
     elif package is not None and first.graph is not None:
         evaluation = package_data(first.path, package, first.graph, split="test")
     about_data = data_notes(evaluation, given=given)
-    running, unfit = candidates(subjects, how)
+    at = {**shared_sizes(first), **sizes}
+    running, unfit = candidates(subjects, how, sizes=at)
+    held = {n: s for subject in subjects for v in subject.variants for n, s in v.sizes.items()}
+    held = {name: size for name, size in held.items() if at.get(name) == size}
+    cases = first.cases
+    if held and first.graph is not None:
+        # What is left runs at these sizes; some of it at these alone.
+        dynamic = first.graph.signature
+        cases = list(fitting(cases, dynamic, held)) if not shared_sizes(first) else cases
+        evaluation = evaluation and fitting_dataset(evaluation, dynamic, held)
+        if evaluation is not None and not evaluation.cases:
+            evaluation = None
     copied = count_copies(running, feed, how.provider, wall_s=plan.wall_s)
     timings = time_candidates(
         [*originals, *running],
         feed,
         plan=plan,
-        recorded=first.cases[0] if first.cases else None,
+        recorded=cases[0] if cases else None,
         evaluation=evaluation,
         metric=metric,
         random=_random(subjects),
@@ -140,13 +155,15 @@ def bench_packages(
     return done
 
 
-def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list[LeftOut]]:
+def candidates(
+    subjects: list[Subject], how: How, *, sizes: Mapping[str, int] | None = None
+) -> tuple[list[Candidate], list[LeftOut]]:
     """Make a candidate of every variant of every subject, each with a label of its own.
 
     A variant is held to its tolerance only where it comes from the weights that the baseline does:
     another model may answer otherwise, and so may one that is asked to compute in another precision
     than the provider takes by itself: then only the distance is told. Variants that the provider
-    must not be given are left out, with the reason.
+    must not be given, or that take other sizes than `sizes` alone, are left out, with the reason.
     """
     names = [subject.name for subject in subjects]
     paths = [str(subject.path) for subject in subjects]
@@ -169,8 +186,10 @@ def candidates(subjects: list[Subject], how: How) -> tuple[list[Candidate], list
         for variant in subject.variants:
             name = f"{prefix}/{variant.name}" if len(subjects) > 1 else variant.name
             label = _label(name, how, variant)
-            reason = provider.unfit(variant.facts, variant.precision) or unrecordable(
-                how.session, variant.facts.operators
+            reason = (
+                provider.unfit(variant.facts, variant.precision)
+                or unrecordable(how.session, variant.facts.operators)
+                or not_at(variant, sizes or {})
             )
             if reason:
                 unfit.append(LeftOut(label, reason))
@@ -233,6 +252,8 @@ def _notes(subjects: list[Subject], plan: Plan) -> list[str]:
         notes.append("timed on made-up values: there are no examples of what goes in")
     elif reference is not None and reference.synthetic:
         notes.append("timed on made-up values, which the package has for reference cases")
+    for one in subjects:
+        notes += made_up_notes(one.variants)
     notes += [f"{name} is {BY_SHAPE}" for name in sorted(_random(subjects))]
     if plan.starts < _SURE.starts or plan.rounds < _SURE.rounds:
         notes.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +11,7 @@ import msgspec
 from edgekit import providers
 from edgekit.budgets import Budget, Verdict, accepted, judge_all, refuse_unavailable
 from edgekit.errors import BadValue, GateFailed
+from edgekit.fixed_sizes import fitting_dataset, fixed
 from edgekit.graph.summary import external_files, signature_of, summarize
 from edgekit.measure.admission import (
     refuse_beside,
@@ -70,7 +71,9 @@ def add_variant(
     parent: str,
     precision: str,
     target: Target,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
+    passes: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
     overwrite: bool = False,
     stand_in: Path | None = None,
     evaluation: Dataset | None = None,
@@ -93,7 +96,10 @@ def add_variant(
         parent: the variant that it was made from.
         precision: "fp16", "int8", …
         target: what it is made for.
-        recipe: how it was made.
+        recipe: how it was quantized, if it was.
+        passes: the rewrites that made it, in their order.
+        sizes: those of the dynamic dimensions that it is fixed to; it is measured on the cases
+            that fit them. Those of its parent unless given.
         overwrite: replace a variant of this name, if it was made from another.
         stand_in: another .onnx file whose answers are measured in the model's place: it answers
             here as the model does on its target. The model itself is run on the reference cases,
@@ -133,9 +139,11 @@ def add_variant(
         parent=made_from.name,
         target=target,
         recipe=recipe,
+        passes=tuple(passes),
+        sizes=dict(made_from.sizes if sizes is None else sizes),
     )
     how = how or How()
-    datasets = _measured_on(path, package, graph, evaluation)
+    datasets = _measured_on(path, package, graph, evaluation, sizes=variant.sizes)
     metric = judged_by(datasets[-1], graph.signature, metric=package.metric, budgets=budgets)
     refuse_unavailable(budgets, datasets[-1], metric=metric)
     comparison = Comparison(graph, metric=metric, precision=precision, model=model)
@@ -228,7 +236,7 @@ def _compare(
             found = ours.open(variant_call(model, PORTABLE, asked)).signature
         else:
             found = signature_of(model)
-        refuse_signature(model, found, graph.signature)
+        refuse_signature(model, found, fixed(graph.signature, variant.sizes))
         theirs = start(variant.parent or PORTABLE)
         theirs.open(variant_call(path, variant.parent or PORTABLE, how))
         measured = ours
@@ -250,7 +258,12 @@ def _compare(
 
 
 def _measured_on(
-    path: Path, package: Package, graph: Graph, evaluation: Dataset | None
+    path: Path,
+    package: Package,
+    graph: Graph,
+    evaluation: Dataset | None,
+    *,
+    sizes: Mapping[str, int],
 ) -> list[Dataset]:
     """Open the reference cases and what accuracy is measured on, which comes last."""
     found = [
@@ -260,6 +273,9 @@ def _measured_on(
     ]
     if evaluation is not None:
         found.append(msgspec.structs.replace(evaluation, split="test"))
+    if sizes:
+        fitted = [fitting_dataset(dataset, graph.signature, sizes) for dataset in found]
+        found = [dataset for dataset in fitted if dataset.cases]
     if not found:
         raise BadValue(
             what="a package to add a variant to",

@@ -219,6 +219,7 @@ def test_two_processes_that_add_at_once_both_win(
         ("fp32", "is never replaced: expected another"),
         ("portable", "expected a word that isn't reserved"),
         ("tuned", "expected a word that isn't reserved"),
+        ("original", "expected a word that isn't reserved"),
         ("FP32", "with fp32 there already: expected another word"),
         ("../fp16", "expected letters, digits"),
         ("", "expected letters, digits"),
