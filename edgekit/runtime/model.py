@@ -71,7 +71,6 @@ class Model:
         self.facts = facts
         # An InferenceSession, or what records its calls; None once it is closed.
         self._session: Any = session
-        self._direct = type(session) is ort.InferenceSession and hasattr(session, "_sess")
         self._choice = choice
         self._folder = folder
         self._package = package
@@ -84,7 +83,6 @@ class Model:
             place, nodes = self._resident.place, facts.placement or {}
             refuse_unreplayable(choice.session, nodes, session, place=place, variant=choice.variant)
             self._session = Recorded(session, self._output_names, place=place, package=name)
-            self._direct = False
         only = signature.inputs[0] if len(signature.inputs) == 1 else None
         self._only_name = only.name if only else None
         self._only_dtype = np.dtype(only.dtype) if only else None
@@ -129,12 +127,14 @@ class Model:
                 return self._given(self._resident.run(session, held))
             arrays = self._arrays(values)
         try:
-            if self._direct:
-                # What `run` itself calls once it has looked at names and owners, which are known
-                # here: a microsecond less, and no second try on another provider.
-                answers = session._sess.run(self._output_names, arrays, None)
-            else:
+            # What `run` itself calls once it has looked at names and owners, which are known here:
+            # a microsecond less, and no second try on another provider. It is no promise of
+            # onnxruntime's, and what records calls has none.
+            inner = getattr(session, "_sess", None)
+            if inner is None:
                 answers = session.run(self._output_names, arrays)
+            else:
+                answers = inner.run(self._output_names, arrays, None)
         except EdgekitError:
             raise
         except Exception as error:  # onnxruntime's exceptions share no base class but this one

@@ -232,6 +232,8 @@ def abacus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     monkeypatch.setattr(providers, "__path__", [*providers.__path__, str(folder)])
+    # Another test may have had a provider of that name.
+    sys.modules.pop("edgekit.providers.abacus", None)
     yield "abacus"
     sys.modules.pop("edgekit.providers.abacus", None)
 

@@ -161,9 +161,9 @@ def test_it_goes_into_json_and_back(found: Sensitivity) -> None:
     assert msgspec.json.decode(msgspec.json.encode(found), type=Sensitivity) == found
 
 
-def test_nothing_is_written_into_the_package(found: Sensitivity, wild_package: Path) -> None:
+def test_what_was_found_is_all_that_is_written(found: Sensitivity, wild_package: Path) -> None:
     assert {path.name for path in wild_package.iterdir()} == {
-        *("fp32.onnx", "manifest.json", "reference.safetensors"),
+        *("fp32.onnx", "manifest.json", "reference.safetensors", "measured"),
     }
 
 
