@@ -74,7 +74,7 @@ def build(
             scheme=step.scheme,
             name=step.name,
             target=step.provider,
-            variant=parent,
+            variant=step.parent or parent,
             calib_data=data.calib_data,
             eval_data=data.eval_data,
             synthetic=data.synthetic,

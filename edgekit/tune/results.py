@@ -18,8 +18,10 @@ SCHEMA_VERSION = 1
 class Tried(msgspec.Struct, frozen=True):
     """One candidate: a variant and a way to run it, and what became of it.
 
-    `speedup` is against the float variant in its usual session, in the same rounds, and `p50_ms`
-    that of the last race that it ran in, whose number is `stage` (0 where it ran in none).
+    `speedup` is against the float variant in its usual session, in the same rounds of the last race
+    that it ran in, whose number is `stage` (0 where it ran in none). `p50_ms` is what was measured
+    in the search's last race; for those that weren't in it, the float variant's there divided by
+    their speedup, since a machine's speed changes from minute to minute.
     `quality` is against the original. `on_front` says that none is faster, more accurate and
     smaller at once, `reused` that it was taken over from an earlier, interrupted search.
     """

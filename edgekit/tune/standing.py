@@ -183,10 +183,15 @@ class Standing:
             }
         )
         self._why = self._reason(winner, alike)
+        now = self._tried[baseline].p50_ms if baseline in self._tried else None
         for label, tried in ran.items():
             outcome, reason = self._fate(tried, won=won, on_front=label in on_front)
             self._tried[label] = msgspec.structs.replace(
-                tried, outcome=outcome, reason=reason, on_front=label in on_front
+                tried,
+                outcome=outcome,
+                reason=reason,
+                on_front=label in on_front,
+                p50_ms=_brought_to(now, tried) if tried.stage < self.stage else tried.p50_ms,
             )
 
     def _fate(self, tried: Tried, *, won: str, on_front: bool) -> tuple[Outcome, str]:
@@ -293,6 +298,15 @@ class Standing:
             },
             budget=" and ".join(map(str, setting.data.budgets)),
         )
+
+
+def _brought_to(baseline: Estimate | None, tried: Tried) -> Estimate | None:
+    """Say what a candidate of an earlier race would have taken in the last one."""
+    speedup = tried.speedup
+    if baseline is None or speedup is None:
+        return tried.p50_ms
+    value, low, high = (baseline.value / s for s in (speedup.value, speedup.high, speedup.low))
+    return Estimate(value, low, high, speedup.n, f"baseline's p50 / speedup ({speedup.method})")
 
 
 def _slowness(tried: Tried) -> float:

@@ -30,13 +30,15 @@ _GAINS: dict[Scheme, frozenset[str]] = {
 class Step(msgspec.Struct, frozen=True):
     """A variant that could be made: by a scheme for a provider, or by rewrites where there is none.
 
-    `why` says in half a sentence why it is worth a try.
+    `why` says in half a sentence why it is worth a try. `parent` is the variant to make it from,
+    None for the float variant that the search begins with.
     """
 
     name: str
     scheme: Scheme | None
     provider: str
     why: str
+    parent: str | None = None
 
 
 def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[Step], list[str]]:
@@ -69,6 +71,24 @@ def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[
             made.append((info.name, rules))
             steps.append(Step(name, info.name, provider.name, why))
     return steps, []
+
+
+def from_optimized(steps: Sequence[Step], optimized: str) -> list[Step]:
+    """List what to make once more, of rewritten floats: integers in a graph of other nodes.
+
+    Rewrites join nodes, some of which no scheme takes apart again, so that either may be faster.
+    """
+    return [
+        Step(
+            f"{step.name}-{OPTIMIZED}",
+            step.scheme,
+            step.provider,
+            f"{optimized} is faster than the float variant",
+            parent=optimized,
+        )
+        for step in steps
+        if step.scheme in ("int8-static", "int8-dynamic")
+    ]
 
 
 def _reason(scheme: Scheme, facts: GraphFacts, provider: ProviderInfo) -> str:

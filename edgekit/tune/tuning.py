@@ -21,7 +21,7 @@ from edgekit.tune.deciding import Entrant, winner
 from edgekit.tune.results import Tuned
 from edgekit.tune.setting import Setting, again, prepare
 from edgekit.tune.standing import Standing
-from edgekit.tune.steps import Step, estimated_s, worth_making
+from edgekit.tune.steps import Step, estimated_s, from_optimized, worth_making
 from edgekit.tune.timing import Pace, pace_of
 from edgekit.tune.ways import Way, first_ways
 
@@ -167,15 +167,21 @@ class _Search:
             standing.note(f"only variants that exist are tried: {error}")
             return
         there = {variant.name for variant in setting.subject.variants}
-        for index, step in enumerate(steps, start=1):
-            if step.name in there:
-                continue
-            if step.name in self._refused:
+        index = 0
+        while index < len(steps):
+            step = steps[index]
+            index += 1
+            made = step.name in there
+            if not made and step.name in self._refused:
                 standing.add(self._refused[step.name])
-                continue
-            log.info("making %s (%d of %d: %s)", step.name, index, len(steps), step.why)
-            standing.built(self._made(step, pace))
-            self._save()
+            elif not made:
+                log.info("making %s (%d of %d: %s)", step.name, index, len(steps), step.why)
+                built = self._made(step, pace)
+                made = built.variant is not None
+                standing.built(built)
+                self._save()
+            if made and step.scheme is None:
+                steps += from_optimized(steps, step.name)
 
     def _made(self, step: Step, pace: Pace) -> Built:
         setting = self._setting

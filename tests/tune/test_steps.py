@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgekit import providers
 from edgekit.package.values import GraphFacts, Variant
-from edgekit.tune.steps import estimated_s, worth_making
+from edgekit.tune.steps import estimated_s, from_optimized, worth_making
 
 CPU = providers.find("cpu")
 
@@ -57,3 +57,12 @@ def test_a_slower_model_takes_longer_to_make() -> None:
         for ms in (0.1, 50.0)
     )
     assert quick < slow
+
+
+def test_rewritten_floats_are_quantized_as_well() -> None:
+    facts = GraphFacts(20, 2, 1000, {"MatMul": 2})
+    steps, _ = worth_making(Variant("fp32", "m", "fp32.onnx", "fp32", facts), (CPU,))
+    again = from_optimized(steps, "optimized")
+    assert [step.name for step in again] == ["int8-dynamic-optimized", "int8-static-optimized"]
+    assert {step.parent for step in again} == {"optimized"}
+    assert from_optimized(again[:0], "optimized") == []
