@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
 from edgekit.budgets import Budget
 from edgekit.errors import EdgekitError, GateFailed
+from edgekit.measure.plan import Plan
 from edgekit.package import reading
 from edgekit.package.editing import edit
 from edgekit.package.values import Package
 from edgekit.quantize import quantize
-from edgekit.terms import Outcome, Undecided
+from edgekit.terms import Outcome, Pass, Undecided
 from edgekit.tune.steps import Step
 from edgekit.workers import WorkerFault
+
+_AT_LOADING: frozenset[Pass] = frozenset({"sizes", "ort", "ort-layout"})
+"""Passes that a search has no use for: fixed sizes must be asked for, and what ONNX Runtime does to
+a graph it does again whenever it loads it."""
+_BRIEF = Plan(starts=3, rounds=3, turn_s=0.05, warm_up_s=0.1)
+"""How long each rewrite is timed: the races that follow measure what is kept once more."""
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -64,7 +72,13 @@ def build(
             from edgekit.optimize import optimize
 
             rewritten = optimize(
-                path, name=step.name, variant=parent, wall_s=wall_s, progress=progress
+                path,
+                name=step.name,
+                passes=[one for one in get_args(Pass) if one not in _AT_LOADING],
+                variant=parent,
+                plan=msgspec.structs.replace(_BRIEF, wall_s=wall_s),
+                wall_s=wall_s,
+                progress=progress,
             )
             if rewritten.variant is None:
                 return Built(step, None, "slower", "no rewrite is faster here")
