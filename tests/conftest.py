@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -229,6 +230,54 @@ def fresh_python() -> Callable[[str], str]:
         return done.stdout
 
     return run
+
+
+class RunPage(Protocol):
+    """Run the blocks of a page of docs/ in a folder, one after the other; return what each says.
+
+    A Python block whose first line is `# NAME.py` is written to that file. Lines that install
+    something, and blocks of other languages, are passed over. A bench is shortened; `edited`
+    changes a block before it runs.
+    """
+
+    def __call__(
+        self, page: str, folder: Path, *, edited: Callable[[str], str] = ...
+    ) -> list[str]: ...
+
+
+@pytest.fixture
+def run_page() -> RunPage:
+    scripts = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": os.pathsep.join([scripts, os.environ["PATH"]])}
+    commands = {"python": [sys.executable, "-c"], "bash": ["bash", "-euc"]}
+
+    def run(page: str, folder: Path, *, edited: Callable[[str], str] = str) -> list[str]:
+        text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+        said: list[str] = []
+        for language, body in _FENCE.findall(text):
+            named = re.match(r"# (\w+\.py)\n", body)
+            if named is not None:
+                (folder / named[1]).write_text(body, encoding="utf-8")
+            if named is not None or language not in commands or body.startswith("pip install"):
+                continue
+            quick = edited(body).replace("edgekit bench ", "edgekit bench --starts 2 --rounds 1 ")
+            done = subprocess.run(
+                [*commands[language], quick],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            assert done.returncode == 0, f"{body}\n{done.stdout}{done.stderr}"
+            said.append(done.stdout)
+        return said
+
+    return run
+
+
+_FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from edgekit import machine as machines
 from edgekit.errors import BadValue
 from edgekit.fixed_sizes import fitting, in_words
 from edgekit.measure.admission import refuse_name
+from edgekit.measure.parents import float_parent
 from edgekit.measure.plan import Plan
 from edgekit.measure.variants import add_variant
 from edgekit.optimize.racing import course
@@ -139,33 +140,6 @@ def optimize(
         size_bytes=_size(added.package, added.variant),
         notes=added.notes,
     )
-
-
-def float_parent(path: Path, variant: str, *, what: str) -> tuple[Package, Variant]:
-    """Read a package and one of its float32 variants, all of its files hashed.
-
-    Raises:
-        UnknownName: there is no such variant.
-        BadValue: it isn't float32, or `path` is an .onnx file.
-        NotFound, CorruptPackage, HashMismatch: the package can't be read.
-    """
-    if path.suffix.lower() == ".onnx" and not path.is_dir():
-        raise BadValue(
-            what=what,
-            asked=f"{path}, a plain .onnx file",
-            expected=f"a model package; make one with: edgekit export {path}",
-        )
-    package = reading.read(path)
-    parent = reading.variant_named(package, variant)
-    if parent.precision != "fp32":
-        raise BadValue(
-            what=what,
-            asked=f"{parent.name}, which is {parent.precision}",
-            expected="a variant in float32",
-        )
-    for file in reading.files_of(parent):
-        reading.open_verified(path, file, package.files[file])
-    return package, parent
 
 
 def _cases(path: Path, package: Package, graph: Graph, sizes: Mapping[str, int]) -> list[Case]:

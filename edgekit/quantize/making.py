@@ -13,6 +13,7 @@ import msgspec
 from edgekit import providers
 from edgekit.budgets import Budget, Verdict
 from edgekit.measure.admission import refuse_name
+from edgekit.measure.parents import float_parent
 from edgekit.measure.results import Quality
 from edgekit.measure.variants import Added, add_variant
 from edgekit.metrics import Closeness
@@ -23,7 +24,6 @@ from edgekit.providers.targets import described
 from edgekit.quantize import scheme as schemes
 from edgekit.quantize import targets
 from edgekit.quantize.feeding import Given, given_data
-from edgekit.quantize.parents import float_parent
 from edgekit.quantize.scheme import Settings, Work, measured_in_place
 from edgekit.shown import Shown
 from edgekit.terms import Scheme, Undecided
@@ -132,7 +132,7 @@ def quantize(
     info.refuse_unheeded(settings)
     made_for = targets.resolve(target, info)
     rules = providers.find(made_for.provider).quant_rules(info.name, made_for)
-    packed, parent = float_parent(path, variant, scheme=info.name)
+    packed, parent = float_parent(path, variant, what=f"what {info.name} is made from")
     named = info.name if name is None else name
     refuse_name(path, packed, name=named, overwrite=overwrite)
     refuse_unlockable(path)

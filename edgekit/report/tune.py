@@ -50,10 +50,16 @@ def tuned(console: Console, path: str, done: Tuned) -> None:
         else f"Not everything was tried in {done.took_s:.0f} s; edgekit tune goes on from here: "
         f"edgekit tune {shown(path)}"
     )
+    if any(tried.outcome == "slower" and tried.variant != _float(done) for tried in done.tried):
+        console.print(f"Why some are slower than float: edgekit explain {shown(path)}")
     console.print(
         f"Next: edgekit bench {shown(path)}, edgekit report {shown(path)}, or edgekit slim "
         f"{shown(path)} --variant tuned -o OUT"
     )
+
+
+def _float(done: Tuned) -> str:
+    return next((t.variant for t in done.tried if t.label == done.baseline), "")
 
 
 def outlined(console: Console, path: str, plan: Outline) -> None:

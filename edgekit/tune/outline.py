@@ -101,7 +101,7 @@ def outline(
     there = {variant.name for variant in setting.subject.variants}
     planned = [
         Planned(way.label, way.variant, way.session, True, 0.0, _why(way, setting.track.baseline))
-        for way in first_ways(setting.subject.variants, setting.usable)
+        for way in first_ways(setting.variants, setting.usable)
     ]
     for step in steps:
         if step.name in there or step.name in known:

@@ -60,6 +60,12 @@ class Setting:
         assert self.track.subject.package is not None
         return self.track.subject.package
 
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The variants that can win: `edgekit.load` takes the winner unasked, so it must take all
+        that the package does, and not some sizes alone."""
+        return tuple(variant for variant in self.subject.variants if not variant.sizes)
+
 
 def prepare(
     path: Path,
@@ -128,7 +134,12 @@ def prepare(
         budgets = [DEFAULT_BUDGETS[told]]
         notes.append(f"no budget was given: {budgets[0]} is taken")
     refuse_unavailable(budgets, evaluation, metric=metric)
-    parent = next(v for v in subject.variants if not v.sizes)
+    parent = next(variant for variant in subject.variants if not variant.sizes)
+    notes += [
+        f"{variant.name} isn't tried: it takes {', '.join(f'{k} {n}' for k, n in fixed)} alone"
+        for variant in subject.variants
+        if (fixed := variant.sizes.items())
+    ]
     calibration = subject.graph.calibration
     machine = machines.describe()
     return Setting(

@@ -11,13 +11,13 @@ from edgekit.budgets import accepted, judge_all
 from edgekit.measure.keeping import file_hashes
 from edgekit.measure.results import Bench, Quality
 from edgekit.measure.statistics import p50_estimate_ms
-from edgekit.metrics import Estimate
 from edgekit.package.choices import SCHEMA_VERSION, Chosen
 from edgekit.package.reading import files_of
 from edgekit.package.values import Choice, SessionChoice
 from edgekit.terms import Outcome
 from edgekit.tune.building import Built
 from edgekit.tune.deciding import Entrant, faster, front, loss
+from edgekit.tune.fates import brought_to, fate, slowness, why
 from edgekit.tune.memory import size_bytes
 from edgekit.tune.racing import Race
 from edgekit.tune.results import Tried, Tuned
@@ -26,6 +26,7 @@ from edgekit.tune.ways import Way, session_in_words
 
 _RUNNING: Outcome = "beaten"
 """What stands of a candidate while it is still in the race."""
+_HELD_TO = "the float variant in its usual session: what all others are held to"
 
 
 class Standing:
@@ -70,9 +71,10 @@ class Standing:
         return True
 
     def resume(self, way: Way, tried: Tried) -> None:
-        """Take a candidate in with what an earlier search measured of it."""
+        """Take a candidate in with what an earlier search measured of it, as of a first race."""
         self.take(way)
-        self.add(tried)
+        self.stage = max(self.stage, 1)
+        self.add(msgspec.structs.replace(tried, stage=1))
 
     def ran(self, race: Race, ways: Sequence[Way]) -> None:
         """Take down a race: times, how right everyone is, and who fell out."""
@@ -178,50 +180,23 @@ class Standing:
         }
         on_front = front(
             {
-                label: (_slowness(tried), round(loss(tried.quality), 6), tried.size_bytes or 0)
+                label: (slowness(tried), round(loss(tried.quality), 6), tried.size_bytes or 0)
                 for label, tried in ran.items()
             }
         )
-        self._why = self._reason(winner, alike)
+        self._why = why(winner, alike, raced=self.raced_last)
         now = self._tried[baseline].p50_ms if baseline in self._tried else None
         for label, tried in ran.items():
-            outcome, reason = self._fate(tried, won=won, on_front=label in on_front)
+            outcome, reason = fate(tried, won=won, on_front=label in on_front, stage=self.stage)
+            if label in (won, baseline):
+                reason = self._why if label == won else _HELD_TO
             self._tried[label] = msgspec.structs.replace(
                 tried,
                 outcome=outcome,
                 reason=reason,
                 on_front=label in on_front,
-                p50_ms=_brought_to(now, tried) if tried.stage < self.stage else tried.p50_ms,
+                p50_ms=brought_to(now, tried) if tried.stage < self.stage else tried.p50_ms,
             )
-
-    def _fate(self, tried: Tried, *, won: str, on_front: bool) -> tuple[Outcome, str]:
-        if tried.label == won:
-            return "chosen", self._why
-        if tried.label == self.setting.track.baseline.label:
-            return "kept", "the float variant in its usual session: what all others are held to"
-        assert tried.speedup is not None
-        ratio = f"×{tried.speedup.value:.2f} of the float variant's speed"
-        if tried.speedup.high < 1:
-            return "slower", ratio
-        if not faster(tried.speedup) and tried.stage == self.stage:
-            return "beaten", f"{ratio}, which noise alone could be"
-        if on_front:
-            return "kept", f"{ratio}: slower than the winner, and more accurate or smaller"
-        return "beaten", f"{ratio}: {won} is faster"
-
-    def _reason(self, winner: Entrant | None, alike: Sequence[Entrant]) -> str:
-        if winner is None:
-            if not self.raced_last:
-                return "the float variant: nothing else was raced to the end"
-            return "the float variant: nothing that keeps the budget is faster by more than noise"
-        said = (
-            f"×{winner.speedup.value:.2f} [{winner.speedup.low:.2f}, {winner.speedup.high:.2f}] "
-            "of the float variant's speed, inside the budget"
-        )
-        if alike:
-            others = ", ".join(entrant.way.label for entrant in alike)
-            said += f"; {others} can't be told from it, and it asks for less"
-        return said
 
     def unwanted(self) -> list[str]:
         """Name the variants that the search made, and that nobody would choose."""
@@ -298,19 +273,3 @@ class Standing:
             },
             budget=" and ".join(map(str, setting.data.budgets)),
         )
-
-
-def _brought_to(baseline: Estimate | None, tried: Tried) -> Estimate | None:
-    """Say what a candidate of an earlier race would have taken in the last one."""
-    speedup = tried.speedup
-    if baseline is None or speedup is None:
-        return tried.p50_ms
-    value, low, high = (baseline.value / s for s in (speedup.value, speedup.high, speedup.low))
-    return Estimate(value, low, high, speedup.n, f"baseline's p50 / speedup ({speedup.method})")
-
-
-def _slowness(tried: Tried) -> float:
-    """Say how slow one is beside the baseline: ratios inside a round, which p50s of other races
-    are not."""
-    speedup: Estimate | None = tried.speedup
-    return 1.0 if speedup is None else 1 / speedup.value

@@ -12,16 +12,15 @@ import msgspec
 from edgekit.budgets import Budget
 from edgekit.errors import StorageError
 from edgekit.package import choices, reading
-from edgekit.package.locking import refuse_unlockable
 from edgekit.terms import Undecided
 from edgekit.tune import memory, racing
-from edgekit.tune.building import Built, build, remove
+from edgekit.tune.building import remove
 from edgekit.tune.clock import Clock, TimeUp
 from edgekit.tune.deciding import Entrant, winner
+from edgekit.tune.making import make_all
 from edgekit.tune.results import Tuned
 from edgekit.tune.setting import Setting, again, prepare
 from edgekit.tune.standing import Standing
-from edgekit.tune.steps import Step, estimated_s, from_optimized, worth_making
 from edgekit.tune.timing import Pace, pace_of
 from edgekit.tune.ways import Way, first_ways
 
@@ -121,11 +120,19 @@ class _Search:
 
     def run(self) -> Tuned:
         """Go through all steps, or as many as there is time for."""
+        standing = self._standing
         pace = pace_of(self._setting.track, cases=self._setting.evaluation.cases)
         self._clock.reserved_s = min(pace.races_s, 0.6 * (self._clock.limit_s or 0.0))
-        self._build(pace)
+        make_all(
+            self._setting,
+            standing,
+            clock=self._clock,
+            pace=pace,
+            refused=self._refused,
+            save=self._save,
+            progress=self._progress,
+        )
         self._setting = again(self._setting)
-        standing = self._standing
         standing.setting = self._setting
         chosen: Entrant | None = None
         alike: list[Entrant] = []
@@ -140,7 +147,7 @@ class _Search:
                 "variant: give more with --time-limit, or run it again, which goes on from here"
             )
         standing.decide(chosen, alike)
-        if not self._keep_all:
+        if standing.raced_last and not self._keep_all:
             self._clear_up()
         done = standing.tuned(took_s=self._clock.took_s, limit_s=self._clock.limit_s)
         memory.store(self._setting.path, done)
@@ -155,66 +162,14 @@ class _Search:
         )
         memory.store(self._setting.path, unfinished)
 
-    def _build(self, pace: Pace) -> None:
-        """Make the variants that are worth a try and aren't there yet."""
-        setting, standing = self._setting, self._standing
-        steps, notes = worth_making(setting.parent, setting.usable)
-        for note in notes:
-            standing.note(note)
-        try:
-            refuse_unlockable(setting.path)
-        except StorageError as error:
-            standing.note(f"only variants that exist are tried: {error}")
-            return
-        there = {variant.name for variant in setting.subject.variants}
-        index = 0
-        while index < len(steps):
-            step = steps[index]
-            index += 1
-            made = step.name in there
-            if not made and step.name in self._refused:
-                standing.add(self._refused[step.name])
-            elif not made:
-                log.info("making %s (%d of %d: %s)", step.name, index, len(steps), step.why)
-                built = self._made(step, pace)
-                made = built.variant is not None
-                standing.built(built)
-                self._save()
-            if made and step.scheme is None:
-                steps += from_optimized(steps, step.name)
-
-    def _made(self, step: Step, pace: Pace) -> Built:
-        setting = self._setting
-        needed_s = estimated_s(
-            step,
-            call_ms=1e3 * pace.call_s,
-            evaluation=setting.evaluation.cases,
-            calibration=setting.calibration_cases,
-            size_bytes=memory.size_bytes(setting.package, setting.parent.name),
-        )
-        if not self._clock.has(needed_s):
-            return Built(step, None, "not tried", f"it takes about {needed_s:.0f} s to make")
-        try:
-            return build(
-                setting.path,
-                step,
-                data=setting.data,
-                parent=setting.parent.name,
-                wall_s=setting.wall_s,
-                progress=self._clock.stopping(self._progress),
-            )
-        except TimeUp:
-            return Built(step, None, "not tried", "time ran out while it was made")
-
     def _first_race(self, pace: Pace) -> list[Way]:
         """Measure everyone's accuracy and first speed; whoever isn't right is out."""
         setting, standing = self._setting, self._standing
-        fitting = tuple(
-            variant
-            for variant in setting.subject.variants
-            if variant.sizes.items() <= setting.track.sizes.items()
-        )
-        ways = [way for way in first_ways(fitting, setting.usable) if way != setting.track.baseline]
+        ways = [
+            way
+            for way in first_ways(setting.variants, setting.usable)
+            if way != setting.track.baseline
+        ]
         known = memory.holding(self._earlier, setting.package)
         new = [way for way in ways if way.label not in known]
         for way in ways:

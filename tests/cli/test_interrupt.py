@@ -137,3 +137,34 @@ def test_a_request_to_end_leaves_no_scratch(
     assert err.rstrip().splitlines()[-1] == "Interrupted; nothing was left half-written."
     assert not [entry.name for entry in scratch.iterdir() if entry.name.startswith("edgekit-")]
     assert reading.identity(tiny_package) == before
+
+
+def test_ctrl_c_ends_a_search_which_then_goes_on(
+    tiny_package: Path, environment: dict[str, str]
+) -> None:
+    pytest.importorskip("onnx", reason="variants are made with onnx")
+    kept = tiny_package / "measured" / "tune"
+    search = ["tune", str(tiny_package), "--provider", "cpu", "--min-cosine", "0.9"]
+    code, out, err = interrupted(
+        search,
+        lambda process: kept.exists() and bool(process.children()),
+        folder=tiny_package.parent,
+        whole_group=True,
+        environment=environment,
+    )
+    assert (code, out) == (130, "")
+    assert err.rstrip().splitlines()[-1] == "Interrupted; nothing was left half-written."
+    assert not (tiny_package / "measured" / "choice").exists(), "nothing was chosen yet"
+    names = {variant.name for variant in reading.read(tiny_package).variants}
+    done = subprocess.run(
+        [*COMMAND, *search, "--time-limit", "12s"],
+        cwd=tiny_package.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Chosen: " in done.stdout
+    assert not any(f"making {name} " in done.stderr for name in names), "made once"

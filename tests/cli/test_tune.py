@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.package import choices
 from edgekit.report import documents
-from edgekit.tune import Tuned, tuning
+from edgekit.tune import Tuned, making
 from edgekit.tune.steps import Step
 
 pytest.importorskip("onnx", reason="variants are made with onnx")
@@ -28,7 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgekit.tune import racing
 
     step = Step("int8-dynamic", "int8-dynamic", "cpu", "it has 1 MatMul")
-    monkeypatch.setattr(tuning, "worth_making", lambda parent, usable: ([step], []))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([step], []))
     monkeypatch.setattr(
         racing,
         "plan_of",
@@ -139,3 +139,17 @@ def test_the_library_has_the_defaults(
         "keep_all": False,
         "fresh": False,
     }
+
+
+def test_a_device_without_torch_can_search(
+    tiny_package: Path, edgekit: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules['torch'] = None\nsys.modules['exporters'] = None\n"
+    )
+    done = edgekit(
+        *("tune", tiny_package, "--min-cosine", "0.9", "--time-limit", "8s"),
+        env={"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Chosen: " in done.stdout

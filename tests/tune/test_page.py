@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,25 +12,11 @@ from edgekit.package import choices
 
 pytest.importorskip("onnx", reason="variants are made with onnx")
 
-PAGE = Path(__file__).parents[2] / "docs" / "tune.md"
-_FENCE = re.compile(r"^```(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
 
 @pytest.mark.timeout(600)
-def test_the_examples_of_the_page_run(cnn_package: Path, tmp_path: Path) -> None:
+def test_the_examples_of_the_page_run(
+    cnn_package: Path, run_page: Callable[..., list[str]], tmp_path: Path
+) -> None:
     shutil.copytree(cnn_package, tmp_path / "cnn.edgekit")
-    scripts = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": os.pathsep.join([scripts, os.environ["PATH"]])}
-    for language, body in _FENCE.findall(PAGE.read_text(encoding="utf-8")):
-        command = {"python": [sys.executable, "-c"], "bash": ["bash", "-euc"]}[language]
-        done = subprocess.run(
-            [*command, body],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, f"{body}\n{done.stdout}{done.stderr}"
+    run_page("tune.md", tmp_path)
     assert choices.machines(tmp_path / "cnn.edgekit")

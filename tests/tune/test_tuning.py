@@ -13,7 +13,7 @@ from edgekit import machine
 from edgekit.budgets import Budget
 from edgekit.errors import BadValue
 from edgekit.package import choices, reading
-from edgekit.tune import building, memory, outline, tune, tuning
+from edgekit.tune import building, making, memory, outline, tune, tuning
 from edgekit.tune.building import Built
 from edgekit.tune.results import Tried, Tuned
 from edgekit.tune.setting import Setting
@@ -27,7 +27,7 @@ STATIC = Step("int8-static", "int8-static", "cpu", "it has 2 MatMul")
 @pytest.fixture
 def static_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a search make one variant, so that it is short."""
-    monkeypatch.setattr(tuning, "worth_making", lambda parent, usable: ([STATIC], []))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([STATIC], []))
 
 
 def by_label(done: Tuned) -> dict[str, Tried]:
@@ -84,7 +84,7 @@ def test_an_interrupted_search_goes_on_where_it_was(
         built.append(step.name)
         return before(folder, step, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tuning, "build", counted)
+    monkeypatch.setattr(making, "build", counted)
 
     def interrupt(self: object, field: object, pace: object) -> None:
         raise KeyboardInterrupt
@@ -108,7 +108,7 @@ def test_what_could_not_be_made_is_a_row_and_not_tried_again(
     network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impossible = Step("int8-static", "int8-static", "tensorrt-nowhere", "it has 2 MatMul")
-    monkeypatch.setattr(tuning, "worth_making", lambda parent, usable: ([impossible], ["a note"]))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([impossible], ["a note"]))
     done = tune(network(), providers=("cpu",))
     tried = {one.variant: one for one in done.tried}["int8-static"]
     assert tried.outcome == "failed"
@@ -135,7 +135,7 @@ def test_a_package_that_cannot_be_changed_is_searched_as_it_is(
     def refuse(folder: Path) -> None:
         raise StorageError(path=str(folder), problem="it is read-only")
 
-    monkeypatch.setattr(tuning, "refuse_unlockable", refuse)
+    monkeypatch.setattr(making, "refuse_unlockable", refuse)
     path = network()
     done = tune(path, providers=("cpu",))
     assert any("only variants that exist are tried" in note for note in done.notes)
@@ -177,6 +177,16 @@ def test_an_outline_makes_nothing(network: Network) -> None:
     assert not names["int8-static"].there
     assert plan.total_s > plan.build_s > 0
     assert plan.evaluation.startswith("360 ")
+
+
+def test_a_variant_of_fixed_sizes_never_wins_unasked(network: Network) -> None:
+    from edgekit.optimize import optimize
+
+    path = network()
+    optimize(path, name="batch-1", passes=["sizes"], sizes={"n": 1})
+    plan = outline(path, providers=("cpu",))
+    assert "batch-1" not in {planned.variant for planned in plan.planned}
+    assert "batch-1 isn't tried: it takes n 1 alone" in plan.notes
 
 
 def test_the_default_budget_is_what_the_cases_allow(network: Network) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,6 @@ from edgekit.cli.options import (
     debug_option,
     given,
     json_option,
-    named_values,
     said,
     session_choice,
     session_options,
@@ -23,10 +22,7 @@ from edgekit.terms import Against, Idle, Memory, Task, members
 
 if TYPE_CHECKING:
     from edgekit.measure.gates import Gate
-    from edgekit.measure.packages import Subject
-    from edgekit.measure.plan import Candidate
-    from edgekit.measure.results import BenchReport, LeftOut
-    from edgekit.measure.ways import How
+    from edgekit.measure.results import BenchReport
     from edgekit.package.values import Choice
     from edgekit.runtime.said import Said
 
@@ -165,6 +161,7 @@ def command(
     the first package.
     """
     from edgekit.cli import output as out
+    from edgekit.cli.originals import originals_of, ways_to_run
     from edgekit.cli.verdicts import verdict
     from edgekit.measure import gates as gating
     from edgekit.measure.bench import Plan
@@ -176,7 +173,7 @@ def command(
     parsed = [gating.parse(text) for text in gates]
     _refuse_two_forms(as_json, markdown, csv_file)
     before = _before(baseline, parsed)
-    ways = _ways(against)
+    ways = ways_to_run(against)
     plan = Plan(**given({"starts": starts, "rounds": rounds, "wall_s": wall_s}))
     choice = session_choice(provider, provider_options, threads=threads, idle=idle)
     notes: list[str] = []
@@ -204,7 +201,7 @@ def command(
         for rows in batches:
             refuse_batch(subjects[0], rows)
         evaluation = given_evaluation(subjects, eval_data=eval_data, calib_data=calib_data)
-        found = [_originals(subjects[0], one, ways, asked) for one in hows]
+        found = [originals_of(subjects[0], one, ways=ways, asked=asked) for one in hows]
         for batch in batches or (None,):
             for one, (originals, left_out, where) in zip(hows, found, strict=True):
                 reports.append(
@@ -279,51 +276,3 @@ def _tuned(packages: tuple[Path, ...], typed: Said) -> Choice:
             expected="the variants' names: each package has a choice of its own",
         )
     return tuned(packages[0], typed)[0].choice
-
-
-def _ways(against: str | None) -> list[Against]:
-    from edgekit.errors import UnknownName
-
-    known = members(Against)
-    ways = [way.strip() for way in against.split(",")] if against is not None else [known[0]]
-    for way in ways:
-        if way not in known:
-            raise UnknownName(kind="way to run the original", asked=way, available=list(known))
-    return cast("list[Against]", list(dict.fromkeys(ways)))
-
-
-def _originals(
-    subject: Subject,
-    how: How,
-    ways: list[Against],
-    asked: dict[str, Any],
-) -> tuple[list[Candidate], list[LeftOut], str]:
-    """Find the originals of a package that came from PyTorch, and note where they run if not where
-    the variants do; a plain .onnx has none.
-
-    `asked` holds what was typed about them, under the names of `exporters.baselines.originals`.
-    """
-    from edgekit.cli.originals import own_exporters
-    from edgekit.errors import BadValue
-
-    if subject.package is None or subject.package.provenance.original == "onnx":
-        if asked:
-            options = ["-p" if name == "parameters" else f"--{name}" for name in asked]
-            raise BadValue(
-                what=f"a bench of {subject.path}",
-                asked=f"done with {', '.join(options)}",
-                expected="a package that was exported from PyTorch; an .onnx file from elsewhere "
-                "has no other original than itself",
-            )
-        return [], [], ""
-    own_exporters()
-    from exporters.baselines import originals
-    from exporters.beside import beside
-
-    if "parameters" in asked:
-        asked = {**asked, "parameters": named_values(asked["parameters"], option="-p")}
-    graph = subject.graph.name if subject.graph is not None else None
-    candidates, left_out = originals(
-        subject.package, ways, graph=graph, threads=how.session.threads, how=how, **asked
-    )
-    return candidates, left_out, beside(how)[1] if candidates else ""

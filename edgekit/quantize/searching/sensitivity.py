@@ -20,6 +20,7 @@ import msgspec
 
 from edgekit import machine, providers
 from edgekit.errors import BadValue
+from edgekit.measure.parents import float_parent
 from edgekit.measure.ways import How
 from edgekit.package import reading
 from edgekit.package.values import PORTABLE
@@ -27,7 +28,6 @@ from edgekit.providers.targets import misfit
 from edgekit.quantize import scheme as schemes
 from edgekit.quantize.elements import label, read_typed
 from edgekit.quantize.feeding import Given, given_data
-from edgekit.quantize.parents import float_parent
 from edgekit.quantize.scheme import Made, Work, Write, measured_in_place
 from edgekit.quantize.searching.alone import Alone
 from edgekit.quantize.searching.evaluation import Evaluation, Noise
@@ -89,7 +89,7 @@ def sensitivity(
     path = Path(package)
     info = schemes.find(scheme)
     made_for = resolve(target, info)
-    packed, parent = float_parent(path, variant, scheme=scheme)
+    packed, parent = float_parent(path, variant, what=f"what {scheme} is made from")
     graph = reading.graph_of(packed, parent)
     data = given_data(
         path,

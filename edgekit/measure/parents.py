@@ -8,16 +8,15 @@ from edgekit.errors import BadValue, CorruptPackage
 from edgekit.graph.summary import external_files
 from edgekit.package import reading
 from edgekit.package.values import Package, Variant
-from edgekit.terms import Scheme
 
 
-def float_parent(path: Path, variant: str, *, scheme: Scheme) -> tuple[Package, Variant]:
-    """Read a package and the variant that is to be quantized, all of its files hashed.
+def float_parent(path: Path, variant: str, *, what: str) -> tuple[Package, Variant]:
+    """Read a package and the float variant that something is made from, all of its files hashed.
 
     Args:
         path: the package's folder.
         variant: the variant's name, or "portable" for the first one.
-        scheme: what is to be made from it, for errors.
+        what: what is made, for errors: "what int8-static is made from".
 
     Raises:
         UnknownName: there is no such variant.
@@ -26,7 +25,7 @@ def float_parent(path: Path, variant: str, *, scheme: Scheme) -> tuple[Package, 
     """
     if path.suffix.lower() == ".onnx" and not path.is_dir():
         raise BadValue(
-            what="what is quantized",
+            what=what,
             asked=f"{path}, a plain .onnx file",
             expected=f"a model package; make one with: edgekit export {path}",
         )
@@ -34,7 +33,7 @@ def float_parent(path: Path, variant: str, *, scheme: Scheme) -> tuple[Package, 
     parent = reading.variant_named(package, variant)
     if parent.precision != "fp32":
         raise BadValue(
-            what=f"what {scheme} is made from",
+            what=what,
             asked=f"{parent.name}, which is {parent.precision}",
             expected="a variant in float32",
         )

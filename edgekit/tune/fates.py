@@ -1,0 +1,71 @@
+"""What became of a candidate, in words, and what it would have taken in the last race."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgekit.metrics import Estimate
+from edgekit.terms import Outcome
+from edgekit.tune.deciding import Entrant, faster
+from edgekit.tune.results import Tried
+
+
+def fate(tried: Tried, *, won: str, on_front: bool, stage: int) -> tuple[Outcome, str]:
+    """Say what became of a candidate that ran and keeps the budget, and why.
+
+    Args:
+        tried: the candidate; without a speedup it is the baseline.
+        won: the winner's label.
+        on_front: nobody is faster, more accurate and smaller at once.
+        stage: the number of the last race.
+    """
+    if tried.label == won:
+        return "chosen", ""
+    if tried.speedup is None:
+        return "kept", ""
+    ratio = f"×{tried.speedup.value:.2f} of the float variant's speed"
+    if tried.speedup.high < 1:
+        return "slower", ratio
+    if not faster(tried.speedup) and tried.stage == stage:
+        return "beaten", f"{ratio}, which noise alone could be"
+    if on_front:
+        return "kept", f"{ratio}: slower than the winner, and more accurate or smaller"
+    return "beaten", f"{ratio}: {won} is faster"
+
+
+def why(winner: Entrant | None, alike: Sequence[Entrant], *, raced: bool) -> str:
+    """Say why the winner won, or the float variant where nobody did.
+
+    Args:
+        winner: who won.
+        alike: who can't be told from it.
+        raced: whether there was a last race.
+    """
+    if winner is None:
+        if not raced:
+            return "the float variant: nothing else was raced to the end"
+        return "the float variant: nothing that keeps the budget is faster by more than noise"
+    said = (
+        f"×{winner.speedup.value:.2f} [{winner.speedup.low:.2f}, {winner.speedup.high:.2f}] "
+        "of the float variant's speed, inside the budget"
+    )
+    if alike:
+        others = ", ".join(entrant.way.label for entrant in alike)
+        said += f"; {others} can't be told from it, and it asks for less"
+    return said
+
+
+def brought_to(baseline: Estimate | None, tried: Tried) -> Estimate | None:
+    """Say what a candidate of an earlier race would have taken in the last one."""
+    speedup = tried.speedup
+    if baseline is None or speedup is None:
+        return tried.p50_ms
+    value, low, high = (baseline.value / s for s in (speedup.value, speedup.high, speedup.low))
+    return Estimate(value, low, high, speedup.n, f"baseline's p50 / speedup ({speedup.method})")
+
+
+def slowness(tried: Tried) -> float:
+    """Say how slow one is beside the baseline: ratios inside a round, which p50s of other races
+    are not."""
+    speedup: Estimate | None = tried.speedup
+    return 1.0 if speedup is None else 1 / speedup.value
