@@ -111,7 +111,7 @@ def race(
         EdgekitError: the baseline can't be run.
     """
     others = [way for way in ways if way != track.baseline]
-    most = at_once(track, plan)
+    most = at_once(track)
     groups = [others[i : i + most] for i in range(0, len(others), most)] or [[]]
     benches = []
     for index, group in enumerate(groups):
@@ -124,9 +124,8 @@ def race(
     return Race(tuple(benches))
 
 
-def at_once(track: Track, plan: Plan) -> int:
+def at_once(track: Track) -> int:
     """Say how many candidates may stand beside each other, the baseline not counted."""
-    del plan
     package = track.subject.package
     assert package is not None
     largest = max(
