@@ -23,6 +23,9 @@ INSTALL_ZOO := $(PIP_ZOO) install --quiet --constraint constraints-zoo.txt
 MADE_ZOO := $(VENV_ZOO)/.made
 ZOO := $(VENV_ZOO)/.installed-zoo
 
+# A file's tests stay in one process, which makes their shared packages once.
+IN_PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test zoo lint format schemas clean
 
@@ -36,10 +39,10 @@ demo: $(DEMO) ## set up, then: train the reference CNN, export it, bench it agai
 	$(BIN)/edgekit bench build/cnn.edgekit
 
 test: $(DEV) ## run the tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 zoo: $(ZOO) ## run the exporter's tests beside timm and transformers, in an environment of its own
-	EDGEKIT_CORPUS=all $(BIN_ZOO)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile tests/exporters
+	EDGEKIT_CORPUS=all $(BIN_ZOO)/python -m pytest $(IN_PARALLEL) tests/exporters
 
 lint: $(DEV) ## check format, style and types
 	$(BIN)/ruff format --check

@@ -64,10 +64,17 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # What may take longest begins first, so that in several processes none is left alone with it.
+    items.sort(key=_seconds_allowed, reverse=True)
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if marked and (reason := _no_gpu_because()):
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _seconds_allowed(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("timeout")
+    return int(marker.args[0]) if marker is not None else 0
 
 
 def _version(distribution: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from edgekit.budgets import Budget
 from edgekit.errors import EdgekitError, GateFailed
 from edgekit.measure.plan import Plan
+from edgekit.measure.results import Quality
 from edgekit.package import reading
 from edgekit.package.editing import edit
 from edgekit.package.values import Package
@@ -27,12 +28,18 @@ _BRIEF = Plan(starts=3, rounds=3, turn_s=0.05, warm_up_s=0.1)
 
 
 class Built(msgspec.Struct, frozen=True):
-    """What became of a step: the variant's name where there is one, else the outcome and why."""
+    """What became of a step: the variant's name where there is one, else the outcome and why.
+
+    `quality` and `parent_quality` are what was measured on the processor on the way, against the
+    original, of the variant and of what it was made from.
+    """
 
     step: Step
     variant: str | None
     outcome: Outcome = "kept"
     reason: str = ""
+    quality: Quality | None = None
+    parent_quality: Quality | None = None
 
 
 class Data(msgspec.Struct, frozen=True):
@@ -97,7 +104,12 @@ def build(
             wall_s=wall_s,
             progress=progress,
         )
-        return Built(step, made.variant.name)
+        return Built(
+            step,
+            made.variant.name,
+            quality=made.quality,
+            parent_quality=made.parent_quality,
+        )
     except GateFailed as error:
         verdicts = error.facts["verdicts"]
         undecided = any("undecided" in verdict for verdict in verdicts)

@@ -40,6 +40,7 @@ class Standing:
         self._made = list(made)
         self._tried: dict[str, Tried] = {}
         self._ways: dict[str, Way] = {}
+        self._qualities: dict[str, Quality] = {}
         self._races: list[Bench] = []
         self._notes = list(setting.notes)
         self._winner: Entrant | None = None
@@ -58,6 +59,10 @@ class Standing:
         """Take down what became of making a variant."""
         if built.variant is not None:
             self._made.append(built.variant)
+            parent = built.step.parent or self.setting.parent.name
+            for name, quality in ((built.variant, built.quality), (parent, built.parent_quality)):
+                if quality is not None:
+                    self._qualities[name] = quality
             return
         session = SessionChoice(provider=built.step.provider)
         label = f"{built.step.name} · {session_in_words(session)}"
@@ -85,7 +90,7 @@ class Standing:
         speedups = race.speedups
         for label, measured in race.measured.items():
             before = self._tried.get(label)
-            quality = measured.quality or self._quality_of(self._ways[label])
+            quality = measured.quality or self.quality_of(self._ways[label])
             judged = quality is not None and not self._is_float(self._ways[label])
             verdicts = judge_all(self.setting.data.budgets, quality) if judged and quality else ()
             right = accepted(verdicts, undecided=self.setting.data.undecided)
@@ -123,13 +128,19 @@ class Standing:
             (ours.provider, ours.provider_options) == (theirs.provider, theirs.provider_options)
         )
 
-    def _quality_of(self, way: Way) -> Quality | None:
-        """Say how right a candidate is, by one that differs from it in how it runs alone."""
+    def quality_of(self, way: Way) -> Quality | None:
+        """Say how right a candidate is, where that is known: from when its variant was made, or
+        from one that differs from it in how it runs alone."""
+        session, usual = way.session, SessionChoice()
+        if (session.provider, session.provider_options) == (usual.provider, {}):
+            known = self._qualities.get(way.variant)
+            if known is not None:
+                return known
         for other in self._tried.values():
             same = (
                 other.variant == way.variant
-                and other.session.provider == way.session.provider
-                and other.session.provider_options.items() <= way.session.provider_options.items()
+                and other.session.provider == session.provider
+                and other.session.provider_options.items() <= session.provider_options.items()
             )
             if same and other.quality is not None:
                 return other.quality

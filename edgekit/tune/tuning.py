@@ -151,7 +151,10 @@ class _Search:
             self._clear_up()
         done = standing.tuned(took_s=self._clock.took_s, limit_s=self._clock.limit_s)
         memory.store(self._setting.path, done)
-        if standing.raced_last:
+        known = choices.chosen_on(
+            self._setting.path, self._setting.package, self._setting.speed_key
+        )
+        if standing.raced_last or known is None:
             choices.store(self._setting.path, standing.chosen())
         return done
 
@@ -177,8 +180,14 @@ class _Search:
                 standing.resume(way, known[way.label])
         self._reserve(pace)
         if new or not ways:
-            log.info("racing %d candidates, and measuring how right they are", len(new) + 1)
-            self._raced(new, pace, evaluated=True)
+            # Who was judged when it was made needn't be judged again.
+            judged = all(standing.quality_of(way) for way in (setting.track.baseline, *new))
+            log.info(
+                "racing %d candidates%s",
+                len(new) + 1,
+                "" if judged else ", and measuring how right they are",
+            )
+            self._raced(new, pace, evaluated=not judged)
         return standing.accepted(ways)
 
     def _halve(self, field: list[Way], pace: Pace) -> list[Way]:

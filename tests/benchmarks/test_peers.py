@@ -193,3 +193,9 @@ def test_made_up_images_are_repeatable_and_differ_by_seed() -> None:
 
 def test_the_readme_has_the_tables_of_all_machines() -> None:
     assert peers.all_tables() in README.read_text()
+
+
+def test_the_project_s_page_shows_what_was_measured() -> None:
+    page = README.parents[1].joinpath("README.md").read_text()
+    measured = [peers_values.read(path) for path in README.parent.glob("results/peers-*.json")]
+    assert any(peers_tables.markdown(results) in page for results in measured)

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from edgekit import machine
 from edgekit.package import choices
+from edgekit.tune import memory
 
 pytest.importorskip("onnx", reason="variants are made with onnx")
+
+
+def shortened(body: str) -> str:
+    body = body.replace("--time-limit 60s", "--time-limit 20s")
+    return body.replace('tune("cnn.edgekit")', 'tune("cnn.edgekit", time_limit_s=20)')
 
 
 @pytest.mark.timeout(600)
@@ -18,5 +25,6 @@ def test_the_examples_of_the_page_run(
     cnn_package: Path, run_page: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     shutil.copytree(cnn_package, tmp_path / "cnn.edgekit")
-    run_page("tune.md", tmp_path)
+    run_page("tune.md", tmp_path, edited=shortened)
     assert choices.machines(tmp_path / "cnn.edgekit")
+    assert memory.load(tmp_path / "cnn.edgekit", machine.speed_key(machine.describe())) is not None

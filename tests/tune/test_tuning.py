@@ -124,7 +124,19 @@ def test_without_time_the_float_variant_stands(
     assert not done.finished
     assert by_label(done)["int8-static · cpu"].outcome == "not tried"
     assert done.winner.variant == reading.read(path).variants[0].name
-    assert choices.machines(path) == []
+    with edgekit.load(path) as model:
+        assert "nothing else was raced to the end" in str(model.explain())
+
+
+def test_what_was_chosen_before_is_not_lost_for_want_of_time(
+    network: Network, quick: None, static_alone: None
+) -> None:
+    path = network()
+    tune(path, providers=("cpu",), budgets=LOOSE)
+    key = machine.speed_key(machine.describe())
+    before = choices.chosen_on(path, reading.read(path), key)
+    tune(path, providers=("cpu",), budgets=LOOSE, fresh=True, time_limit_s=0.01)
+    assert choices.chosen_on(path, reading.read(path), key) == before
 
 
 def test_a_package_that_cannot_be_changed_is_searched_as_it_is(
