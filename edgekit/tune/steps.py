@@ -49,7 +49,7 @@ def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[
     if parent.precision != "fp32":
         return [], [f"{parent.name} is {parent.precision}: only variants that exist are tried"]
     try:
-        infos = [schemes.find(name) for name in members(Scheme)]
+        infos = [schemes.find(name) for name in _in_order(parent.facts)]
     except MissingExtra as error:
         return [], [f"only variants that exist are tried: {error}"]
     steps = [Step(OPTIMIZED, None, usable[0].name, "rewrites that ONNX Runtime leaves out")]
@@ -71,6 +71,12 @@ def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[
             made.append((info.name, rules))
             steps.append(Step(name, info.name, provider.name, why))
     return steps, []
+
+
+def _in_order(facts: GraphFacts) -> list[str]:
+    """List the schemes, the most promising first: convolutions gain by static ones alone."""
+    convolves = "Conv" in facts.operators
+    return sorted(members(Scheme), key=lambda name: convolves and name != "int8-static")
 
 
 def from_optimized(steps: Sequence[Step], optimized: str) -> list[Step]:
@@ -121,6 +127,6 @@ def estimated_s(
         size_bytes: the float variant's size.
     """
     passes = {"int8-static": 14, "int8-dynamic": 3}.get(step.scheme or "", 1)
-    judged = evaluation * (3 * call_ms + 1.2) / 1e3
-    looked_at = calibration * passes * (1.5 * call_ms + 0.5) / 1e3
-    return 4.0 + judged + looked_at + size_bytes / 20e6
+    judged = evaluation * (3 * call_ms + 0.6) / 1e3
+    looked_at = calibration * passes * (1.5 * call_ms + 0.3) / 1e3
+    return 2.0 + judged + looked_at + size_bytes / 20e6

@@ -20,6 +20,7 @@ def test_operators_decide() -> None:
     assert named({"Conv": 3, "Relu": 3}) == ["optimized", "int8-static"]
     assert named({"LSTM": 1}) == ["optimized", "int8-dynamic"]
     assert named({"MatMul": 2}) == ["optimized", "int8-dynamic", "int8-static"]
+    assert named({"Conv": 2, "Gemm": 1}) == ["optimized", "int8-static", "int8-dynamic"]
     assert named({"Add": 2}) == ["optimized"]
 
 
