@@ -27,7 +27,7 @@ DOCUMENTS = sorted(
     for path in PROJECT.glob(pattern)
 )
 SHELL, PYTHON, OUTPUT = ("bash", "sh", "console"), ("python",), ("text", "json")
-QUICK = {"bench": "--starts 2 --rounds 1", "tune": "--time-limit 25s"}
+QUICK = {"bench": "--starts 2 --rounds 1", "tune": "--time-limit 12s"}
 
 _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: \S[^>]* -->\s*\Z")

@@ -50,7 +50,7 @@ def tuned(console: Console, path: str, done: Tuned) -> None:
         else f"Not everything was tried in {done.took_s:.0f} s; edgekit tune goes on from here: "
         f"edgekit tune {shown(path)}"
     )
-    if any(tried.outcome == "slower" and tried.variant != _float(done) for tried in done.tried):
+    if any(tried.outcome == "slower" and tried.variant != _float(done) for tried in ran):
         console.print(f"Why some are slower than float: edgekit explain {shown(path)}")
     console.print(
         f"Next: edgekit bench {shown(path)}, edgekit report {shown(path)}, or edgekit slim "

@@ -16,8 +16,8 @@ pytest.importorskip("onnx", reason="variants are made with onnx")
 
 
 def shortened(body: str) -> str:
-    body = body.replace("--time-limit 60s", "--time-limit 20s")
-    return body.replace('tune("cnn.edgekit")', 'tune("cnn.edgekit", time_limit_s=20)')
+    body = body.replace("--time-limit 60s", "--time-limit 15s")
+    return body.replace('tune("cnn.edgekit")', 'tune("cnn.edgekit", time_limit_s=5)')
 
 
 @pytest.mark.timeout(600)
