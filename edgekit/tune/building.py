@@ -23,7 +23,7 @@ from edgekit.workers import WorkerFault
 _AT_LOADING: frozenset[Pass] = frozenset({"sizes", "ort", "ort-layout"})
 """Passes that a search has no use for: fixed sizes must be asked for, and what ONNX Runtime does to
 a graph it does again whenever it loads it."""
-_BRIEF = Plan(starts=3, rounds=3, turn_s=0.05, warm_up_s=0.1)
+BRIEF = Plan(starts=3, rounds=3, turn_s=0.05, warm_up_s=0.1)
 """How long each rewrite is timed: the races that follow measure what is kept once more."""
 
 
@@ -83,7 +83,7 @@ def build(
                 name=step.name,
                 passes=[one for one in get_args(Pass) if one not in _AT_LOADING],
                 variant=parent,
-                plan=msgspec.structs.replace(_BRIEF, wall_s=wall_s),
+                plan=msgspec.structs.replace(BRIEF, wall_s=wall_s),
                 wall_s=wall_s,
                 progress=progress,
             )

@@ -18,7 +18,8 @@ MIN_GAIN = 1.02
 class Entrant(msgspec.Struct, frozen=True):
     """Who ran in the last race: what it weighs, how right and how fast it is.
 
-    `speedup` is against the float variant in its usual session, in the same rounds.
+    `speedup` is against the float variant in its usual session, in the same rounds. Only those of
+    one `group` shared their rounds with each other, too.
     """
 
     way: Way
@@ -26,6 +27,7 @@ class Entrant(msgspec.Struct, frozen=True):
     speedup: Estimate
     quality: Quality | None
     size_bytes: int
+    group: int = 0
 
 
 def faster(speedup: Estimate) -> bool:
@@ -60,9 +62,12 @@ def winner(entrants: Sequence[Entrant]) -> tuple[Entrant | None, list[Entrant]]:
 
 def _slower(entrant: Entrant, than: Entrant) -> bool:
     """Tell whether one is slower than the other by more than noise and by more than it is worth to
-    ask for more, in the rounds they share."""
+    ask for more: in the rounds they share, else by what each is against the baseline."""
     if entrant is than:
         return False
+    if entrant.group != than.group:
+        apart = entrant.speedup.high < than.speedup.low
+        return apart and than.speedup.value >= MIN_GAIN * entrant.speedup.value
     ratio = statistics.speedup(
         [start.rounds for start in entrant.measured.starts],
         [start.rounds for start in than.measured.starts],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from edgekit.metrics import Estimate
 from edgekit.terms import Outcome
@@ -10,14 +10,24 @@ from edgekit.tune.deciding import Entrant, faster
 from edgekit.tune.results import Tried
 
 
-def fate(tried: Tried, *, won: str, on_front: bool, stage: int) -> tuple[Outcome, str]:
+def fate(
+    tried: Tried,
+    *,
+    won: str,
+    best: float,
+    alike: Collection[str],
+    on_front: bool,
+    stage: int | None,
+) -> tuple[Outcome, str]:
     """Say what became of a candidate that ran and keeps the budget, and why.
 
     Args:
         tried: the candidate; without a speedup it is the baseline.
         won: the winner's label.
+        best: the winner's speedup.
+        alike: the labels of those that can't be told from the winner.
         on_front: nobody is faster, more accurate and smaller at once.
-        stage: the number of the last race.
+        stage: the number of the last race; None where there was no time for one.
     """
     if tried.label == won:
         return "chosen", ""
@@ -26,11 +36,20 @@ def fate(tried: Tried, *, won: str, on_front: bool, stage: int) -> tuple[Outcome
     ratio = f"×{tried.speedup.value:.2f} of the float variant's speed"
     if tried.speedup.high < 1:
         return "slower", ratio
+    outcome: Outcome = "kept" if on_front else "beaten"
+    if stage is None:
+        return outcome, f"{ratio}, and there was no time for a last race"
+    if tried.label in alike:
+        return outcome, f"{ratio}, which can't be told from {won}, and that asks for less"
     if not faster(tried.speedup) and tried.stage == stage:
         return "beaten", f"{ratio}, which noise alone could be"
+    if tried.speedup.value >= best:
+        if tried.stage == stage:
+            return outcome, f"{ratio}: slower than what can't be told from {won}"
+        return outcome, f"{ratio} in an earlier race, in which others were faster"
     if on_front:
-        return "kept", f"{ratio}: slower than the winner, and more accurate or smaller"
-    return "beaten", f"{ratio}: {won} is faster"
+        return outcome, f"{ratio}: slower than the winner, and more accurate or smaller"
+    return outcome, f"{ratio}: {won} is faster"
 
 
 def why(winner: Entrant | None, alike: Sequence[Entrant], *, raced: bool) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from edgekit.errors import StorageError
 from edgekit.package.locking import refuse_unlockable
 from edgekit.tune.building import Built, build
 from edgekit.tune.clock import Clock, TimeUp
-from edgekit.tune.memory import size_bytes
 from edgekit.tune.results import Tried
 from edgekit.tune.setting import Setting
 from edgekit.tune.standing import Standing
-from edgekit.tune.steps import Step, estimated_s, from_optimized, worth_making
-from edgekit.tune.timing import Pace
+from edgekit.tune.steps import Step, from_optimized, worth_making
+from edgekit.tune.timing import Pace, making_s
 
 log = logging.getLogger("edgekit")
 
@@ -25,7 +25,7 @@ def make_all(
     *,
     clock: Clock,
     pace: Pace,
-    refused: Mapping[str, Tried],
+    done_with: Mapping[str, Sequence[Tried]],
     save: Callable[[], None],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -36,7 +36,8 @@ def make_all(
         standing: takes down what became of each.
         clock: what doesn't fit into its time isn't made.
         pace: how long a call takes.
-        refused: what an earlier search couldn't make, by name: that isn't tried again.
+        done_with: what an earlier search couldn't make, or took out again, by name: that isn't
+            tried again.
         save: called after each.
         progress: called with how much of one is done and how much there is.
 
@@ -46,20 +47,28 @@ def make_all(
     steps, notes = worth_making(setting.parent, setting.usable)
     for note in notes:
         standing.note(note)
+    on = {provider.name for provider in setting.usable}
+    for row in chain.from_iterable(done_with.values()):
+        if row.session.provider in on:
+            standing.add(row)
     try:
         refuse_unlockable(setting.path)
     except StorageError as error:
         standing.note(f"only variants that exist are tried: {error}")
         return
     there = {variant.name for variant in setting.subject.variants}
+    open_steps = [step for step in steps if step.name not in there | done_with.keys()]
+    log.info(
+        "making variants takes about %.0f s, the races about %.0f s",
+        sum(making_s(step, setting, pace) for step in open_steps),
+        pace.races_s,
+    )
     index = 0
     while index < len(steps):
         step = steps[index]
         index += 1
         made = step.name in there
-        if not made and step.name in refused:
-            standing.add(refused[step.name])
-        elif not made:
+        if not made and step.name not in done_with:
             log.info("making %s (%d of %d: %s)", step.name, index, len(steps), step.why)
             built = _made(step, setting, clock=clock, pace=pace, progress=progress)
             made = built.variant is not None
@@ -77,13 +86,7 @@ def _made(
     pace: Pace,
     progress: Callable[[int, int], None] | None,
 ) -> Built:
-    needed_s = estimated_s(
-        step,
-        call_ms=1e3 * pace.call_s,
-        evaluation=setting.evaluation.cases,
-        calibration=setting.calibration_cases,
-        size_bytes=size_bytes(setting.package, setting.parent.name),
-    )
+    needed_s = making_s(step, setting, pace)
     if not clock.has(needed_s):
         return Built(step, None, "not tried", f"it takes about {needed_s:.0f} s to make")
     try:

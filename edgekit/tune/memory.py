@@ -78,16 +78,26 @@ def holding(found: Tuned | None, package: Package) -> dict[str, Tried]:
     }
 
 
-def refused(found: Tuned | None) -> dict[str, Tried]:
-    """List what an earlier search couldn't make, or made and found too inaccurate, by variant."""
+def done_with(found: Tuned | None, package: Package) -> dict[str, list[Tried]]:
+    """List the variants that need not be made once more, each with its rows.
+
+    Those are the ones that an earlier search couldn't make, or found too inaccurate, and those that
+    it made, raced and took out again because something else is better, as long as that is there.
+    """
     if found is None:
         return {}
+    names = {variant.name: variant for variant in package.variants}
+    winner = names.get(found.winner.variant)
+    won = winner is not None and file_hashes(package, [winner]).items() <= found.files.items()
     out = ("over budget", "undecided", "failed", "slower")
-    return {
-        tried.variant: msgspec.structs.replace(tried, reused=True)
-        for tried in found.tried
-        if tried.outcome in out and tried.stage == 0
-    }
+    over: dict[str, list[Tried]] = {}
+    for tried in found.tried:
+        refused = tried.outcome in out and tried.stage == 0
+        taken_out = won and tried.stage > 0 and tried.variant in found.made
+        if tried.variant not in names and (refused or taken_out):
+            row = msgspec.structs.replace(tried, reused=True)
+            over.setdefault(tried.variant, []).append(row)
+    return over
 
 
 def size_bytes(package: Package, variant: str) -> int:

@@ -11,12 +11,12 @@ import msgspec
 from edgekit.budgets import Budget
 from edgekit.package.values import SessionChoice
 from edgekit.terms import Undecided
+from edgekit.tune.memory import done_with
 from edgekit.tune.memory import earlier as found_earlier
-from edgekit.tune.memory import refused, size_bytes
 from edgekit.tune.racing import plan_of
 from edgekit.tune.setting import prepare
-from edgekit.tune.steps import estimated_s, worth_making
-from edgekit.tune.timing import pace_of
+from edgekit.tune.steps import worth_making
+from edgekit.tune.timing import making_s, pace_of
 from edgekit.tune.ways import Way, first_ways
 
 SCHEMA_VERSION = 1
@@ -97,7 +97,7 @@ def outline(
     )
     pace = pace_of(setting.track, cases=setting.evaluation.cases)
     steps, notes = worth_making(setting.parent, setting.usable)
-    known = refused(found_earlier(setting))
+    known = done_with(found_earlier(setting), setting.package)
     there = {variant.name for variant in setting.subject.variants}
     planned = [
         Planned(way.label, way.variant, way.session, True, 0.0, _why(way, setting.track.baseline))
@@ -106,13 +106,7 @@ def outline(
     for step in steps:
         if step.name in there or step.name in known:
             continue
-        make_s = estimated_s(
-            step,
-            call_ms=1e3 * pace.call_s,
-            evaluation=setting.evaluation.cases,
-            calibration=setting.calibration_cases,
-            size_bytes=size_bytes(setting.package, setting.parent.name),
-        )
+        make_s = making_s(step, setting, pace)
         way = Way(step.name, SessionChoice(provider=step.provider))
         planned.append(Planned(way.label, step.name, way.session, False, make_s, step.why))
     n = len(planned)

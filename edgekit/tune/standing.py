@@ -22,17 +22,22 @@ from edgekit.tune.memory import size_bytes
 from edgekit.tune.racing import Race
 from edgekit.tune.results import Tried, Tuned
 from edgekit.tune.setting import Setting
+from edgekit.tune.steps import OPTIMIZED, of_optimized
 from edgekit.tune.ways import Way, session_in_words
 
 _RUNNING: Outcome = "beaten"
 """What stands of a candidate while it is still in the race."""
+_RACED: tuple[Outcome, ...] = ("chosen", "kept", "beaten", "slower")
+"""What becomes of those who ran and keep the budget: another race may make it something else."""
 _HELD_TO = "the float variant in its usual session: what all others are held to"
 
 
 class Standing:
     """What is known so far. `setting` is replaced when the package gets other variants."""
 
-    def __init__(self, setting: Setting, *, made: Sequence[str] = ()) -> None:
+    def __init__(
+        self, setting: Setting, *, made: Sequence[str] = (), races: Sequence[Bench] = ()
+    ) -> None:
         self.setting = setting
         self.stage = 0
         self.raced_last = False
@@ -41,15 +46,21 @@ class Standing:
         self._tried: dict[str, Tried] = {}
         self._ways: dict[str, Way] = {}
         self._qualities: dict[str, Quality] = {}
-        self._races: list[Bench] = []
+        self._races = list(races)
         self._notes = list(setting.notes)
         self._winner: Entrant | None = None
         self._why = ""
+        self._skipped = False
         self.take(setting.track.baseline)
 
     def note(self, sentence: str) -> None:
         """Remember something that its reader must know."""
         self._notes.append(sentence)
+
+    def skip(self, what: str) -> None:
+        """Remember what there was no time for: run again, the search goes on with it."""
+        self._skipped = True
+        self.note(f"{what}: there was no time for it")
 
     def add(self, tried: Tried) -> None:
         """Take over a row that is known already."""
@@ -79,7 +90,8 @@ class Standing:
         """Take a candidate in with what an earlier search measured of it, as of a first race."""
         self.take(way)
         self.stage = max(self.stage, 1)
-        self.add(msgspec.structs.replace(tried, stage=1))
+        outcome = _RUNNING if tried.outcome in _RACED else tried.outcome
+        self.add(msgspec.structs.replace(tried, stage=1, outcome=outcome))
 
     def ran(self, race: Race, ways: Sequence[Way]) -> None:
         """Take down a race: times, how right everyone is, and who fell out."""
@@ -130,21 +142,39 @@ class Standing:
 
     def quality_of(self, way: Way) -> Quality | None:
         """Say how right a candidate is, where that is known: from when its variant was made, or
-        from one that differs from it in how it runs alone."""
-        session, usual = way.session, SessionChoice()
-        if (session.provider, session.provider_options) == (usual.provider, {}):
-            known = self._qualities.get(way.variant)
-            if known is not None:
-                return known
-        for other in self._tried.values():
-            same = (
-                other.variant == way.variant
-                and other.session.provider == session.provider
-                and other.session.provider_options.items() <= session.provider_options.items()
-            )
-            if same and other.quality is not None:
-                return other.quality
-        return None
+        from one that differs from it in how it runs alone.
+
+        Options say what a provider computes in: of those measured, the one that shares most.
+        """
+        if self._plain(way) and way.variant in self._qualities:
+            return self._qualities[way.variant]
+        alike = [
+            other
+            for other in self._tried.values()
+            if other.quality is not None
+            and (other.variant, other.session.provider) == (way.variant, way.session.provider)
+            and other.session.provider_options.items() <= way.session.provider_options.items()
+        ]
+        nearest = max(alike, key=lambda one: len(one.session.provider_options), default=None)
+        return nearest.quality if nearest is not None else None
+
+    def judged(self, way: Way) -> bool:
+        """Tell whether the very numbers that a candidate computes in were judged already."""
+        if self._plain(way) and way.variant in self._qualities:
+            return True
+        options = way.session.provider_options
+        return any(
+            other.quality is not None
+            and (other.variant, other.session.provider) == (way.variant, way.session.provider)
+            and other.session.provider_options == options
+            for other in self._tried.values()
+        )
+
+    def _plain(self, way: Way) -> bool:
+        """Tell whether a candidate computes as variants are judged when they are made."""
+        usual = SessionChoice()
+        computing = (way.session.provider, way.session.provider_options)
+        return computing == (usual.provider, usual.provider_options)
 
     def accepted(self, ways: Sequence[Way]) -> list[Way]:
         """Name those that keep the budget, the fastest first."""
@@ -167,6 +197,7 @@ class Standing:
     def entrants(self, ways: Sequence[Way], race: Race) -> list[Entrant]:
         """Gather what decides about those who ran in the last race."""
         speedups, measured = race.speedups, race.measured
+        groups = {one.label: n for n, b in enumerate(race.benches) for one in b.measurements}
         return [
             Entrant(
                 way,
@@ -174,6 +205,7 @@ class Standing:
                 speedups[way.label],
                 self._tried[way.label].quality,
                 size_bytes(self.setting.package, way.variant),
+                groups[way.label],
             )
             for way in ways
             if way.label in speedups and self._still(way)
@@ -187,7 +219,7 @@ class Standing:
         ran = {
             label: tried
             for label, tried in self._tried.items()
-            if tried.outcome == _RUNNING and tried.p50_ms is not None
+            if label in self._ways and tried.outcome == _RUNNING and tried.p50_ms is not None
         }
         on_front = front(
             {
@@ -198,7 +230,14 @@ class Standing:
         self._why = why(winner, alike, raced=self.raced_last)
         now = self._tried[baseline].p50_ms if baseline in self._tried else None
         for label, tried in ran.items():
-            outcome, reason = fate(tried, won=won, on_front=label in on_front, stage=self.stage)
+            outcome, reason = fate(
+                tried,
+                won=won,
+                best=winner.speedup.value if winner is not None else 1.0,
+                alike=[entrant.way.label for entrant in alike],
+                on_front=label in on_front,
+                stage=self.stage if self.raced_last else None,
+            )
             if label in (won, baseline):
                 reason = self._why if label == won else _HELD_TO
             self._tried[label] = msgspec.structs.replace(
@@ -212,6 +251,8 @@ class Standing:
     def unwanted(self) -> list[str]:
         """Name the variants that the search made, and that nobody would choose."""
         wanted = {tried.variant for tried in self._tried.values() if tried.on_front}
+        if any(of_optimized(tried.variant) for tried in self._not_tried()):
+            wanted.add(OPTIMIZED)
         wanted |= {choice.variant for choice in (self._choice(), *self._by_provider().values())}
         there = {variant.name for variant in self.setting.package.variants}
         return [name for name in dict.fromkeys(self._made) if name in there - wanted]
@@ -254,7 +295,7 @@ class Standing:
             why=self._why or "the search has not come to its end",
             took_s=took_s,
             time_limit_s=limit_s,
-            finished=finished and self.raced_last and not self._not_tried(),
+            finished=finished and self.raced_last and not self._skipped and not self._not_tried(),
             data_sha256=setting.evaluation.sha256,
             notes=tuple(self._notes),
             files=file_hashes(setting.package, setting.package.variants),
@@ -262,8 +303,8 @@ class Standing:
             races=tuple(self._races),
         )
 
-    def _not_tried(self) -> bool:
-        return any(tried.outcome == "not tried" for tried in self._tried.values())
+    def _not_tried(self) -> list[Tried]:
+        return [tried for tried in self._tried.values() if tried.outcome == "not tried"]
 
     def chosen(self) -> Chosen:
         """Write down what `edgekit.load` reads."""

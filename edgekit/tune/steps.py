@@ -14,6 +14,7 @@ from edgekit.quantize import targets
 from edgekit.terms import Scheme, members
 
 OPTIMIZED = "optimized"
+_OF_OPTIMIZED = f"-{OPTIMIZED}"
 _MEMORY_BOUND_BYTES = 48 << 20
 """Weights beyond what caches hold: fewer bits of them alone are read faster, and gain by it."""
 _FLOAT_BYTES = 4
@@ -42,7 +43,10 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[Step], list[str]]:
-    """List the variants to make of a float one, the most promising first, and what to know.
+    """List the variants to make of a float one, and what to know.
+
+    Rewrites come last: they take the longest, most of them pay nowhere, and where there is little
+    time they would leave none for the rest.
 
     What two providers want alike is made once, for the first of them.
     """
@@ -52,7 +56,7 @@ def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[
         infos = [schemes.find(name) for name in _in_order(parent.facts)]
     except MissingExtra as error:
         return [], [f"only variants that exist are tried: {error}"]
-    steps = [Step(OPTIMIZED, None, usable[0].name, "rewrites that ONNX Runtime leaves out")]
+    steps: list[Step] = []
     made: list[tuple[Scheme, QuantRules]] = []
     for provider in usable:
         for info in infos:
@@ -70,6 +74,7 @@ def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[
             name = f"{info.name}-{provider.name}" if info.name in taken else info.name
             made.append((info.name, rules))
             steps.append(Step(name, info.name, provider.name, why))
+    steps.append(Step(OPTIMIZED, None, usable[0].name, "rewrites that ONNX Runtime leaves out"))
     return steps, []
 
 
@@ -86,7 +91,7 @@ def from_optimized(steps: Sequence[Step], optimized: str) -> list[Step]:
     """
     return [
         Step(
-            f"{step.name}-{OPTIMIZED}",
+            step.name + _OF_OPTIMIZED,
             step.scheme,
             step.provider,
             f"{optimized} is faster than the float variant",
@@ -95,6 +100,11 @@ def from_optimized(steps: Sequence[Step], optimized: str) -> list[Step]:
         for step in steps
         if step.scheme in ("int8-static", "int8-dynamic")
     ]
+
+
+def of_optimized(name: str) -> bool:
+    """Tell by its name whether a variant is made of rewritten floats."""
+    return name.endswith(_OF_OPTIMIZED)
 
 
 def _reason(scheme: Scheme, facts: GraphFacts, provider: ProviderInfo) -> str:

@@ -8,10 +8,16 @@ import msgspec
 
 from edgekit.measure.plan import Plan
 from edgekit.measure.ways import How, variant_call
+from edgekit.tune import steps
+from edgekit.tune.building import BRIEF
+from edgekit.tune.memory import size_bytes
 from edgekit.tune.racing import FINALISTS, Track, estimated_s, plan_of
+from edgekit.tune.setting import Setting
 from edgekit.workers import Worker
 
 _CALLS = 3
+_REWRITES = 3
+"""About so many rewrites find a place in a model, and are raced."""
 _SHORTER = (
     {"starts": 4, "rounds": 3, "turn_s": 0.05},
     {"starts": 3, "rounds": 3, "turn_s": 0.05},
@@ -57,6 +63,18 @@ class Pace:
         takes longer."""
         plans = [plan, *(msgspec.structs.replace(plan, **shorter) for shorter in _SHORTER)]
         return next((p for p in plans if self.race_s(n, p) <= left_s), plans[-1])
+
+
+def making_s(step: steps.Step, setting: Setting, pace: Pace) -> float:
+    """Estimate how long making a variant takes here, in seconds: rewrites are raced on the way."""
+    races_s = _REWRITES * pace.race_s(2, BRIEF) if step.scheme is None else 0.0
+    return races_s + steps.estimated_s(
+        step,
+        call_ms=1e3 * pace.call_s,
+        evaluation=setting.evaluation.cases,
+        calibration=setting.calibration_cases,
+        size_bytes=size_bytes(setting.package, setting.parent.name),
+    )
 
 
 def pace_of(track: Track, *, cases: int) -> Pace:

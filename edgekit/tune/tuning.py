@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -114,9 +115,14 @@ class _Search:
         self._clock = clock
         self._keep_all = keep_all
         self._progress = progress
-        self._refused = memory.refused(found)
-        self._earlier = found
-        self._standing = Standing(setting, made=found.made if found else ())
+        self._kept_in: Path | None = None
+        self._done_with = memory.done_with(found, setting.package)
+        self._known = memory.holding(found, setting.package)
+        self._standing = Standing(
+            setting,
+            made=found.made if found else (),
+            races=found.races if found and not found.finished else (),
+        )
 
     def run(self) -> Tuned:
         """Go through all steps, or as many as there is time for."""
@@ -128,7 +134,7 @@ class _Search:
             standing,
             clock=self._clock,
             pace=pace,
-            refused=self._refused,
+            done_with=self._done_with,
             save=self._save,
             progress=self._progress,
         )
@@ -149,6 +155,8 @@ class _Search:
         standing.decide(chosen, alike)
         if standing.raced_last and not self._keep_all:
             self._clear_up()
+        if self._kept_in is not None and not self._kept_in.is_relative_to(self._setting.path):
+            standing.note(f"nothing can be written beside the package: kept in {self._kept_in}")
         done = standing.tuned(took_s=self._clock.took_s, limit_s=self._clock.limit_s)
         memory.store(self._setting.path, done)
         known = choices.chosen_on(
@@ -163,7 +171,7 @@ class _Search:
         unfinished = self._standing.tuned(
             took_s=self._clock.took_s, limit_s=self._clock.limit_s, finished=False
         )
-        memory.store(self._setting.path, unfinished)
+        self._kept_in = memory.store(self._setting.path, unfinished)
 
     def _first_race(self, pace: Pace) -> list[Way]:
         """Measure everyone's accuracy and first speed; whoever isn't right is out."""
@@ -173,27 +181,38 @@ class _Search:
             for way in first_ways(setting.variants, setting.usable)
             if way != setting.track.baseline
         ]
-        known = memory.holding(self._earlier, setting.package)
-        new = [way for way in ways if way.label not in known]
-        for way in ways:
-            if way.label in known:
-                standing.resume(way, known[way.label])
+        self._resume([setting.track.baseline, *ways])
+        new = [way for way in ways if way.label not in self._known]
         self._reserve(pace)
         if new or not ways:
             # Who was judged when it was made needn't be judged again.
-            judged = all(standing.quality_of(way) for way in (setting.track.baseline, *new))
+            judged = all(standing.judged(way) for way in (setting.track.baseline, *new))
             log.info(
-                "racing %d candidates%s",
-                len(new) + 1,
+                "racing the float variant and %s%s",
+                f"{len(new)} more" if new else "nothing else",
                 "" if judged else ", and measuring how right they are",
             )
-            self._raced(new, pace, evaluated=not judged)
+            try:
+                self._raced(new, pace, evaluated=not judged)
+            except TimeUp:
+                if not standing.accepted(ways):
+                    raise
+                standing.skip("racing " + ", ".join(way.label for way in new))
         return standing.accepted(ways)
+
+    def _resume(self, ways: Sequence[Way]) -> None:
+        """Take in what an earlier search measured."""
+        for way in ways:
+            if way.label in self._known:
+                self._standing.resume(way, self._known[way.label])
 
     def _halve(self, field: list[Way], pace: Pace) -> list[Way]:
         while len(field) > 2 * _REFINED and self._time_for(field, pace):
             log.info("racing the fastest %d", len(field))
-            race = self._raced(field, pace)
+            try:
+                race = self._raced(field, pace)
+            except TimeUp:  # what is known of them has to do
+                break
             field = _fastest(field, race, keep=max(_REFINED, len(field) // 2))
         return self._standing.fastest(field)[: 2 * _REFINED]
 
@@ -210,11 +229,21 @@ class _Search:
                 for session in provider.alternatives(way.session, facts, threads)
             ]
         others = [way for way in others if self._standing.take(way)]
-        if not others or not self._time_for([*field, *others], pace):
-            return field
-        log.info("trying %d other ways to run the fastest", len(others))
-        race = self._raced([*field, *others], pace)
-        return _fastest([*field, *others], race, keep=racing.FINALISTS)
+        before = [way for way in others if way.label in self._known]
+        self._resume(before)
+        others = [way for way in others if way.label not in self._known]
+        if others:
+            field = self._race_others(field, others, pace)
+        return self._standing.fastest([*field, *before])
+
+    def _race_others(self, field: list[Way], others: list[Way], pace: Pace) -> list[Way]:
+        if self._time_for([*field, *others], pace):
+            log.info("trying %d other ways to run the fastest", len(others))
+            with contextlib.suppress(TimeUp):
+                race = self._raced([*field, *others], pace)
+                return _fastest([*field, *others], race, keep=racing.FINALISTS)
+        self._standing.skip(f"{len(others)} other ways to run the fastest were not tried")
+        return field
 
     def _last_race(self, field: list[Way], pace: Pace) -> tuple[Entrant | None, list[Entrant]]:
         """Measure the finalists as a bench does, and choose."""

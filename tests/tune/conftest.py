@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgekit.measure.plan import Plan
-from edgekit.tune import racing
+from edgekit.tune import racing, tuning
 
 INPUTS, HIDDEN, CLASSES = 64, 96, 10
 
@@ -21,13 +21,14 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every race be as short as it may be."""
+    """Let every race be as short as it may be, and the fastest alone be run in other ways."""
 
     def plan(stage: int, *, last: bool, wall_s: float) -> Plan:
         del last
         return Plan(starts=2, rounds=1, turn_s=0.005, warm_up_s=0.005, wall_s=wall_s, seed=stage)
 
     monkeypatch.setattr(racing, "plan_of", plan)
+    monkeypatch.setattr(tuning, "_REFINED", 1)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,18 @@ def test_of_those_that_cannot_be_told_apart_the_least_demanding_wins() -> None:
     chosen, alike = winner([spinning, large, plain])
     assert chosen is plain
     assert alike == [spinning, large]
+
+
+def test_those_of_different_groups_are_compared_by_what_each_is_against_the_baseline() -> None:
+    """The starts of a group that ended early are fewer, and its rounds are its own."""
+    first, second = timings(1.0, seed=0), timings(1.0, seed=3)
+    short = msgspec.structs.replace(timings(0.8, seed=4), starts=timings(0.8, seed=4).starts[:3])
+    held_to = msgspec.structs.replace(second, starts=second.starts[:3])
+    fast = entrant(timings(0.3, seed=1), first, name="fast", idle="spin")
+    slow = msgspec.structs.replace(entrant(short, held_to, name="slow"), group=1)
+    assert winner([fast, slow]) == (fast, [])
+    near = msgspec.structs.replace(fast, way=slow.way, measured=short, group=1)
+    assert winner([fast, near]) == (near, [fast])
 
 
 def test_a_gain_below_two_percent_is_none() -> None:

@@ -15,7 +15,8 @@ from edgekit.package.values import SessionChoice
 from edgekit.tune import racing
 from edgekit.tune.racing import SLACK, at_once, estimated_s, going_on, plan_of, race
 from edgekit.tune.setting import Setting, prepare
-from edgekit.tune.timing import pace_of
+from edgekit.tune.steps import Step
+from edgekit.tune.timing import making_s, pace_of
 from edgekit.tune.ways import Way
 
 values = st.dictionaries(st.text(min_size=1, max_size=4), st.floats(0.1, 9), max_size=20)
@@ -108,5 +109,8 @@ def test_a_short_last_race_is_planned_where_there_is_little_time(setting: Settin
     assert pace.affordable(plan, 5, left_s=0.0).starts < plan.starts
     assert pace.last_s < pace.races_s
     before = pace.race_s(5, plan)
+    rewriting = making_s(Step("optimized", None, "cpu", ""), setting, pace)
+    quantizing = making_s(Step("int8-dynamic", "int8-dynamic", "cpu", ""), setting, pace)
+    assert rewriting > quantizing, "rewrites are raced on the way"
     pace.took(20.0, expected_s=10.0)
     assert pace.race_s(5, plan) == pytest.approx(2 * before)

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import edgekit
-from edgekit import machine
+from edgekit import machine, providers
 from edgekit.budgets import Budget
 from edgekit.errors import BadValue
+from edgekit.measure import ways
+from edgekit.measure.plan import Plan
+from edgekit.measure.ways import How
 from edgekit.package import choices, reading
-from edgekit.tune import building, making, memory, outline, tune, tuning
+from edgekit.tune import building, making, memory, outline, racing, setting, standing, tune, tuning
 from edgekit.tune.building import Built
+from edgekit.tune.clock import TimeUp
+from edgekit.tune.racing import Track
 from edgekit.tune.results import Tried, Tuned
 from edgekit.tune.setting import Setting
 from edgekit.tune.steps import Step
+from edgekit.tune.timing import Pace
+from edgekit.tune.ways import Way
+from edgekit.workers import Call
 
 LOOSE = (Budget("cosine", 0.9),)
+CPU = providers.find("cpu")
 Network = Callable[[], Path]
 STATIC = Step("int8-static", "int8-static", "cpu", "it has 2 MatMul")
 
@@ -104,6 +114,101 @@ def test_an_interrupted_search_goes_on_where_it_was(
     assert "int8-static" in done.made
 
 
+def test_a_search_that_was_interrupted_in_its_last_race_needs_that_alone(
+    network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = network()
+    raced: list[int] = []
+    race = racing.race
+
+    def counted(track: Track, ways: Sequence[Way], plan: Plan, **options: Any) -> racing.Race:
+        raced.append(len(ways))
+        return race(track, ways, plan, **options)
+
+    def interrupt(self: object, field: object, pace: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(racing, "race", counted)
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning._Search, "_last_race", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tune(path, providers=("cpu",), budgets=LOOSE)
+    left = memory.load(path, machine.speed_key(machine.describe()))
+    assert left is not None
+    raced.clear()
+    done = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert len(raced) == 1
+    assert done.races[: len(left.races)] == left.races
+    assert by_label(done).keys() == by_label(left).keys()
+    assert sum(tried.reused for tried in done.tried) == len(left.tried) - raced[0] - 1
+
+
+def test_what_was_taken_out_is_not_made_again(
+    network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both searches end without all that could be tried; the first took a variant out again."""
+    path = network()
+    later = Step("int8-dynamic", "int8-dynamic", "cpu", "it has 2 MatMul")
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([STATIC, later], []))
+    monkeypatch.setattr(tuning, "winner", lambda entrants: (None, []))
+    monkeypatch.setattr(standing, "front", lambda points: frozenset())
+    built: list[str] = []
+    before = building.build
+
+    def in_time(folder: Path, step: Step, **options: Any) -> Built:
+        built.append(step.name)
+        if step is later:
+            raise TimeUp
+        return before(folder, step, **options)
+
+    monkeypatch.setattr(making, "build", in_time)
+    first = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert built == ["int8-static", "int8-dynamic"]
+    assert not first.finished
+    assert by_label(first)["int8-dynamic · cpu"].reason == "time ran out while it was made"
+    assert len(reading.read(path).variants) == 1
+    plan = outline(path, providers=("cpu",), budgets=LOOSE)
+    assert "int8-static" not in {one.variant for one in plan.planned}
+    again = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert built[2:] == ["int8-dynamic"]
+    row = by_label(again)["int8-static · cpu"]
+    assert (row.outcome, row.reused) == (by_label(first)[row.label].outcome, True)
+
+
+def test_time_that_is_over_in_a_race_leaves_the_last_one(
+    network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raced = tuning._Search._raced
+
+    def over(self: Any, ways: Sequence[Way], pace: Pace, **options: Any) -> racing.Race:
+        if not options:
+            raise TimeUp
+        return raced(self, ways, pace, **options)
+
+    monkeypatch.setattr(tuning._Search, "_raced", over)
+    path = network()
+    done = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert not any("time ran out before the last race" in note for note in done.notes)
+    assert done.races[-1].measurements[0].label == done.baseline
+    assert len(done.races) == 2, "the first race, and the last"
+    assert not done.finished
+    assert any("other ways to run the fastest were not tried" in note for note in done.notes)
+
+
+def test_time_that_is_over_before_the_last_race_takes_nothing_out(
+    network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(self: object, pace: object) -> None:
+        raise TimeUp
+
+    path = network()
+    with monkeypatch.context() as patched:
+        patched.setattr(tuning._Search, "_first_race", over)
+        done = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert not done.finished
+    assert "int8-static" in {variant.name for variant in reading.read(path).variants}
+
+
 def test_what_could_not_be_made_is_a_row_and_not_tried_again(
     network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +259,63 @@ def test_a_package_that_cannot_be_changed_is_searched_as_it_is(
     assert {one.variant for one in done.tried} == {reading.read(path).variants[0].name}
 
 
+def test_what_can_not_be_kept_beside_the_package_is_kept_elsewhere_and_said(
+    network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([], []))
+    path = network()
+    (path / "measured").write_text("a file where a folder should be")
+    done = tune(path, providers=("cpu",))
+    assert any("nothing can be written beside the package" in note for note in done.notes)
+    assert memory.load(path, done.speed_key) == done
+
+
+def test_numbers_of_a_provider_of_its_own_are_judged_each(
+    network: Network,
+    quick: None,
+    openvino_library: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plug-in for real: what it computes in short floats is no float32 with other threads."""
+    call = ways.variant_call
+
+    def by_library(path: Path, variant: str, how: How) -> Call:
+        plugin = str(openvino_library) if how.session.provider == "openvino" else None
+        return call(path, variant, How(how.session, plugin))
+
+    openvino = providers.find("openvino", library=str(openvino_library))
+    monkeypatch.setattr(racing, "variant_call", by_library)
+    monkeypatch.setattr(setting, "usable_providers", lambda asked: (CPU, openvino))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([], []))
+    done = tune(network(), budgets=LOOSE)
+    rows = [t for t in done.tried if t.session.provider == "openvino" and t.quality is not None]
+    by_hint = {
+        bool(tried.session.provider_options): tried.quality
+        for tried in rows
+        if tried.session.threads is None
+    }
+    assert False in by_hint
+    assert "openvino" in {done.winner.session.provider, *done.by_provider}
+    for tried in rows:
+        assert tried.quality == by_hint[bool(tried.session.provider_options)]
+    if True in by_hint:  # a processor that multiplies bfloat16
+        assert by_hint[True] != by_hint[False]
+
+
+def test_a_provider_that_is_listed_and_not_there_is_not_searched_on(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """onnxruntime-gpu without a GPU lists CUDA."""
+    import onnxruntime
+
+    listed = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: listed)
+    plan = outline(network())
+    assert "cpu" in plan.providers
+    assert "cuda" not in plan.providers
+    assert "fp16" not in {planned.variant for planned in plan.planned}
+
+
 def test_progress_and_steps_are_told(
     network: Network, quick: None, static_alone: None, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,6 +324,7 @@ def test_progress_and_steps_are_told(
         tune(network(), providers=("cpu",), progress=lambda n, of: told.append((n, of)))
     assert told
     assert "making int8-static (1 of 1: it has 2 MatMul)" in caplog.text
+    assert "making variants takes about " in caplog.text
 
 
 def test_a_package_without_held_out_cases_needs_the_word_synthetic(
@@ -210,8 +373,8 @@ def test_the_default_budget_is_what_the_cases_allow(network: Network) -> None:
 def test_a_setting_knows_its_package(network: Network) -> None:
     from edgekit.tune.setting import prepare
 
-    setting: Setting = prepare(network())
-    assert setting.package.name == "net"
-    assert setting.calibration_cases == 40
+    known: Setting = prepare(network())
+    assert known.package.name == "net"
+    assert known.calibration_cases == 40
     with pytest.raises(BadValue, match="-3"):
-        prepare(setting.path, batch=-3)
+        prepare(known.path, batch=-3)
