@@ -239,6 +239,37 @@ def fresh_python() -> Callable[[str], str]:
     return run
 
 
+class Save(Protocol):
+    """Write a graph in ONNX's text form: "(float[n,4] x) => (float[n,4] y) { y = Relu(x) }"."""
+
+    def __call__(
+        self,
+        text: str,
+        *,
+        weights: dict[str, Any] | None = None,
+        opset: int = 20,
+        name: str = "model",
+    ) -> Path: ...
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    onnx = pytest.importorskip("onnx", reason="graphs are built with onnx")
+
+    def make(
+        text: str, *, weights: dict[str, Any] | None = None, opset: int = 20, name: str = "model"
+    ) -> Path:
+        head = f'<ir_version: 10, opset_import: ["": {opset}, "com.microsoft": 1]> g '
+        model = onnx.parser.parse_model(head + text)
+        for tensor, array in (weights or {}).items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), tensor))
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(model, path)
+        return path
+
+    return make
+
+
 class RunPage(Protocol):
     """Run the blocks of a page of docs/ in a folder, one after the other; return what each says.
 

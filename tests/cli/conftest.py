@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import click
 import msgspec
 import pytest
 
@@ -77,3 +79,22 @@ def document() -> Callable[[str, str], Any]:
         return msgspec.json.decode(text, type=DOCUMENTS[command], strict=True)
 
     return decode
+
+
+@pytest.fixture
+def stated_defaults() -> Callable[[str], dict[str, str]]:
+    """Read the defaults that a command's help states, by option; click itself has none."""
+    from edgekit.cli.main import cli
+
+    def stated(name: str) -> dict[str, str]:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        found: dict[str, str] = {}
+        for option in command.params:
+            if isinstance(option, click.Option) and option.name is not None:
+                assert not option.to_info_dict()["default"]
+                if match := re.search(r"\[default: ([^\]]+)\]", option.help or ""):
+                    found[option.name] = match[1]
+        return found
+
+    return stated

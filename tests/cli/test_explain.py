@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
-from edgekit.cli.main import cli
 from edgekit.measure.roofline.peaks import MachinePeaks, keep_peaks
 from edgekit.measure.ways import How
 from edgekit.package.values import SessionChoice
@@ -106,16 +104,11 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert "Traceback" not in shown.err
 
 
-def test_the_defaults_are_those_of_the_library() -> None:
+def test_the_defaults_are_those_of_the_library(
+    stated_defaults: Callable[[str], dict[str, str]],
+) -> None:
     from edgekit.report.explain import explained
 
-    command = cli.get_command(click.Context(cli), "explain")
-    assert command is not None
-    stated = {}
-    for option in command.params:
-        if isinstance(option, click.Option) and option.name is not None:
-            assert not option.to_info_dict()["default"]
-            if match := re.search(r"\[default: ([^\]]+)\]", option.help or ""):
-                stated[option.name] = match[1]
+    stated = stated_defaults("explain")
     assert stated["top"] == str(inspect.signature(explained).parameters["top"].default)
     assert (stated["provider"], stated["idle"]) == (SessionChoice().provider, SessionChoice().idle)

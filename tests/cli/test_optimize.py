@@ -8,10 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
-from edgekit.cli.main import cli
 from edgekit.measure.plan import Plan
 from edgekit.package import reading
 from edgekit.report.documents import OptimizeDocument
@@ -150,7 +148,9 @@ def test_without_onnx_the_extra_is_named_and_without_torch_nothing(
     assert "pip install 'edgekit-onnx[build]'" in done.stderr
 
 
-def test_the_defaults_are_those_of_the_library() -> None:
+def test_the_defaults_are_those_of_the_library(
+    stated_defaults: Callable[[str], dict[str, str]],
+) -> None:
     from edgekit.optimize import optimize
 
     library = {
@@ -158,14 +158,7 @@ def test_the_defaults_are_those_of_the_library() -> None:
         for p in inspect.signature(optimize).parameters.values()
         if p.default is not inspect.Parameter.empty
     }
-    stated = {}
-    command = cli.get_command(click.Context(cli), "optimize")
-    assert command is not None
-    for option in command.params:
-        if isinstance(option, click.Option) and option.name is not None:
-            assert not option.to_info_dict()["default"]
-            if match := re.search(r"\[default: ([^\]]+)\]", option.help or ""):
-                stated[option.name] = match[1]
+    stated = stated_defaults("optimize")
     assert (stated.pop("passes"), library["passes"]) == ("all of --list", None)
     assert stated == {
         "name": library["name"],

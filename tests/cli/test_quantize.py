@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
-from edgekit.cli.main import cli
 from edgekit.package import reading
 from edgekit.report.documents import QuantizeDocument
 
@@ -154,7 +151,9 @@ def test_without_onnx_the_extra_is_named(tiny_package: Path, edgekit: Any, tmp_p
     assert "pip install 'edgekit-onnx[build]'" in done.stderr
 
 
-def test_the_defaults_are_those_of_the_library() -> None:
+def test_the_defaults_are_those_of_the_library(
+    stated_defaults: Callable[[str], dict[str, str]],
+) -> None:
     from edgekit.quantize import quantize, scheme
 
     library = {
@@ -162,14 +161,7 @@ def test_the_defaults_are_those_of_the_library() -> None:
         for p in inspect.signature(quantize).parameters.values()
         if p.default is not inspect.Parameter.empty
     }
-    stated = {}
-    command = cli.get_command(click.Context(cli), "quantize")
-    assert command is not None
-    for option in command.params:
-        if isinstance(option, click.Option) and option.name is not None:
-            assert not option.to_info_dict()["default"]
-            if match := re.search(r"\[default: ([^\]]+)\]", option.help or ""):
-                stated[option.name] = match[1]
+    stated = stated_defaults("quantize")
     assert stated.pop("name") == "the scheme"
     words = {"integers": "int8-static", "fp16": "fp16", "bf16": "bf16"}
     integers, fp16, bf16 = (scheme.find(name).target for name in words.values())

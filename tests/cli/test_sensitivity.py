@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from edgekit import machine
-from edgekit.cli.main import cli
 from edgekit.package import reading
 from edgekit.quantize.searching.keeping import kept_sensitivities
 from edgekit.report.documents import SensitivityDocument
@@ -93,7 +90,9 @@ def test_what_cannot_be_done_is_told_in_one_line(
     assert "Traceback" not in shown.err
 
 
-def test_the_defaults_are_those_of_the_library() -> None:
+def test_the_defaults_are_those_of_the_library(
+    stated_defaults: Callable[[str], dict[str, str]],
+) -> None:
     from edgekit.quantize.searching.sensitivity import sensitivity
     from edgekit.report.sensitivity import ranked
 
@@ -102,14 +101,7 @@ def test_the_defaults_are_those_of_the_library() -> None:
         for function in (sensitivity, ranked)
         for parameter in inspect.signature(function).parameters.values()
     }
-    stated = {}
-    command = cli.get_command(click.Context(cli), "sensitivity")
-    assert command is not None
-    for option in command.params:
-        if isinstance(option, click.Option) and option.name is not None:
-            assert not option.to_info_dict()["default"]
-            if match := re.search(r"\[default: ([^\]]+)\]", option.help or ""):
-                stated[option.name] = match[1]
+    stated = stated_defaults("sensitivity")
     assert set(stated) == {"scheme", "variant", "by", "cases", "top", "wall_s"}
     assert stated == {
         name: f"{library[name]:g}" if isinstance(library[name], int | float) else library[name]

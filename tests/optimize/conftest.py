@@ -14,14 +14,6 @@ pytest.importorskip("onnx_ir", reason="models are rewritten with onnx-ir")
 Arrays = dict[str, Any]
 
 
-class Save(Protocol):
-    """Write a graph in ONNX's text form: "(float[n,4] x) => (float[n,4] y) { y = Relu(x) }"."""
-
-    def __call__(
-        self, text: str, *, weights: Arrays | None = None, opset: int = 20, name: str = "model"
-    ) -> Path: ...
-
-
 class Applied(Protocol):
     """Apply a pass to a file, hold its answers to the file's own, and give its operators.
 
@@ -36,24 +28,6 @@ class Applied(Protocol):
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Save:
-    import onnx
-
-    def make(
-        text: str, *, weights: Arrays | None = None, opset: int = 20, name: str = "model"
-    ) -> Path:
-        head = f'<ir_version: 10, opset_import: ["": {opset}, "com.microsoft": 1]> g '
-        model = onnx.parser.parse_model(head + text)
-        for tensor, array in (weights or {}).items():
-            model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), tensor))
-        path = tmp_path / f"{name}.onnx"
-        onnx.save(model, path)
-        return path
-
-    return make
 
 
 @pytest.fixture
