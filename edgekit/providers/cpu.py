@@ -25,18 +25,12 @@ def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, s
 
 
 def _precautions(precision: str) -> dict[str, str]:
-    """Leave out rewrites of the graph that do harm.
+    """Leave out a rewrite of float16 graphs.
 
-    fp16: a Transpose in front of a MatMul, both float16, is a segmentation fault at the highest
-    graph level as it loads, measured on 1.31.1 and 1.32.0.
-
-    int8: Q and DQ stand where they are best. Moved in front of a pooling behind a float
-    convolution, they take both out of the layout in which these are fast: half the speed.
+    A Transpose in front of a MatMul, both float16, is a segmentation fault at the highest graph
+    level as it loads, measured on 1.31.1 and 1.32.0.
     """
-    left_out = {"fp16": "MatmulTransposeFusion", "int8": "QDQPropagationTransformer"}
-    if precision not in left_out:
-        return {}
-    return {DISABLED: left_out[precision]}
+    return {DISABLED: "MatmulTransposeFusion"} if precision == "fp16" else {}
 
 
 STATIC = (

@@ -34,6 +34,7 @@ from edgekit.quantize.qdq.islands import wiring_of
 from edgekit.quantize.qdq.multiplying import MULTIPLYING
 from edgekit.quantize.qdq.placing import Placed, Spans, place, values_to_measure
 from edgekit.quantize.qdq.raising import raised
+from edgekit.quantize.qdq.stems import pool_first
 from edgekit.quantize.saturation import refuse_saturating
 from edgekit.quantize.scheme import Made, SchemeInfo, Work, Write
 from edgekit.tensors import Array
@@ -58,6 +59,7 @@ def prepare(work: Work) -> Write:
     model = raised(parent, work.model)
     fold_weights(model, {node.input[1] for node in model.graph.node if node.op_type in MULTIPLYING})
     fold_batch_norms(model)
+    pool_first(model.graph, fewest=work.rules.stem_products)
     smooth_at = _smoothed(model, work, _foreseen(model, work))
     spans, notes, cases = _measured(model, work)
     shifts = _shifts(model, work, spans)
