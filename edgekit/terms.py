@@ -71,6 +71,7 @@ Pass = Literal[
     "attention",
     "merge-products",
     "norm-sums",
+    "squeeze-excite",
     "ort",
     "ort-layout",
 ]

@@ -126,6 +126,18 @@ def attribute(node: ir.Node, name: str, *, default: Any = None) -> Any:
     return default if found is None else found.value
 
 
+def reduced_axes(node: ir.Node, *, rank: int) -> list[int] | None:
+    """Give the axes that a reduction is over, counted from the front, in order; None where they are
+    computed, or not kept as axes of size 1."""
+    axes = attribute(node, "axes")
+    if axes is None and len(node.inputs) > 1:
+        found = constant(node.inputs[1])
+        axes = None if found is None else found.tolist()
+    if axes is None or not attribute(node, "keepdims", default=1):
+        return None
+    return sorted(int(axis) % rank for axis in axes)
+
+
 def initializer(graph: ir.Graph, name: str, array: Any) -> ir.Value:
     """Add a constant to a graph, under a name that nothing else has."""
     unique, count = name, 0

@@ -98,13 +98,8 @@ def _squared(value: ir.Value | None) -> ir.Value | None:
 
 def _axis(mean: ir.Node, rank: int) -> int | None:
     """Give the one axis that a mean is over and keeps."""
-    axes = graphs.attribute(mean, "axes")
-    if axes is None and len(mean.inputs) > 1:
-        found = graphs.constant(mean.inputs[1])
-        axes = None if found is None else found.tolist()
-    if axes is None or len(axes) != 1 or not graphs.attribute(mean, "keepdims", default=1):
-        return None
-    return int(axes[0]) % rank
+    axes = graphs.reduced_axes(mean, rank=rank)
+    return axes[0] if axes is not None and len(axes) == 1 else None
 
 
 def _divided(root: ir.Node, centred: ir.Value) -> tuple[ir.Value, set[ir.Node]] | None:
