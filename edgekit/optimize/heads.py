@@ -1,4 +1,4 @@
-"""Queries, keys and values as columns of products, and where the heads come together again."""
+"""Queries, keys and values as columns of values, and where the heads come together again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import onnx_ir as ir
 
 from edgekit.optimize import graphs
 from edgekit.optimize.masks import scaled
-from edgekit.optimize.products import Product, product_at
 from edgekit.optimize.tracing import MOVING, Tracing
 
 _MOST_MOVES = 12
@@ -17,9 +16,12 @@ _MOST_MOVES = 12
 
 @dataclass(frozen=True)
 class Head:
-    """Where q, k or v comes from: columns of a product, a scale, and the nodes on the way."""
+    """Where q, k or v comes from: columns of a value, a scale, and the nodes on the way.
 
-    product: Product
+    `source` is [batch, steps, width].
+    """
+
+    source: ir.Value
     columns: slice
     heads: int
     scale: float
@@ -27,7 +29,7 @@ class Head:
 
 
 def head_of(model: ir.Model, value: ir.Value | None, *, transposed: bool) -> Head | None:
-    """Find out which columns of which product q, k or v is; `transposed` for kᵀ."""
+    """Find out which columns of which value q, k or v is; `transposed` for kᵀ."""
     scale, nodes = 1.0, []
     start = value
     for _ in range(_MOST_MOVES):
@@ -43,13 +45,9 @@ def head_of(model: ir.Model, value: ir.Value | None, *, transposed: bool) -> Hea
         else:
             break
         nodes.append(node)
-    product = product_at(start)
-    if (
-        value is None
-        or start is None
-        or product is None
-        or len(graphs.known_shape(start) or ()) != 3
-    ):
+    if value is None or start is None or start.dtype != graphs.FLOAT:
+        return None
+    if len(graphs.known_shape(start) or ()) != 3:
         return None
     tracing = Tracing(model)
     numbers = tracing.numbered(start)
@@ -73,7 +71,7 @@ def head_of(model: ir.Model, value: ir.Value | None, *, transposed: bool) -> Hea
     expected = columns.reshape(batch, steps, heads, size).transpose(0, 2, 1, 3)
     if columns.shape[2] != heads * size or not np.array_equal(moved, expected):
         return None
-    return Head(product, slice(first, first + heads * size), heads, scale, tuple(nodes))
+    return Head(start, slice(first, first + heads * size), heads, scale, tuple(nodes))
 
 
 def joined(
@@ -81,7 +79,7 @@ def joined(
 ) -> tuple[ir.Value, tuple[ir.Node, ...]] | None:
     """Go on from the weighted values to where the heads lie side by side [batch, steps, width]."""
     tracing = Tracing(model)
-    batch, steps, _ = tracing.shape(query.product.output)
+    batch, steps, _ = tracing.shape(query.source)
     columns = width(query)
     size = columns // query.heads
     numbers = np.arange(batch * steps * columns).reshape(batch, query.heads, steps, size)
@@ -101,25 +99,20 @@ def joined(
     return None
 
 
-def packed_weight(model: ir.Model, heads: tuple[Head, ...], output: ir.Value) -> ir.Value:
-    """Put the weights of queries, keys and values side by side, [width, 3 · columns]."""
-    packed = np.concatenate([head.product.weight[:, head.columns] for head in heads], axis=1)
-    return graphs.initializer(model.graph, f"{output.name}.qkv_weight", packed)
-
-
-def packed_bias(model: ir.Model, heads: tuple[Head, ...], output: ir.Value) -> ir.Value:
-    """Put their biases side by side, zeros where there is none, [3 · columns]."""
-    parts = [
-        np.zeros(width(head), np.float32)
-        if head.product.bias is None
-        else head.product.bias[head.columns]
-        for head in heads
-    ]
-    return graphs.initializer(model.graph, f"{output.name}.qkv_bias", np.concatenate(parts))
+def columns_of(model: ir.Model, head: Head, *, stem: str) -> tuple[ir.Value, list[ir.Node]]:
+    """Give q, k or v as [batch, steps, columns], and the node that cuts it out, where one must."""
+    if width(head) == (graphs.known_shape(head.source) or ())[2]:
+        return head.source, []
+    first, behind, axis = (
+        graphs.initializer(model.graph, f"{stem}.{name}", np.array([at], np.int64))
+        for name, at in (("first", head.columns.start), ("behind", head.columns.stop), ("axis", 2))
+    )
+    node = graphs.new_node("Slice", [head.source, first, behind, axis], name=stem)
+    return node.outputs[0], [node]
 
 
 def width(head: Head) -> int:
-    """Count the columns of a product that a head's values are."""
+    """Count the columns of a value that all heads together are."""
     return int(head.columns.stop) - int(head.columns.start)
 
 

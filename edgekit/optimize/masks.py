@@ -46,15 +46,17 @@ def mask_value(
     model: ir.Model,
     mask: Mask,
     *,
-    x: ir.Value,
+    queries: ir.Value,
+    keys: ir.Value,
     masks: dict[tuple[Any, ...], ir.Value],
     output: ir.Value,
 ) -> ir.Value:
-    """Give the mask as numbers to add, [batch or 1, heads or 1, steps, steps], made once for all.
+    """Give the mask as numbers to add, [batch or 1, heads or 1, queries, keys], made once for all.
 
     The kernel repeats it along its first two axes, and not along the others.
     """
-    key = (mask.value, mask.fill, mask.where_true, graphs.known_shape(x))
+    steps = tuple((graphs.known_shape(value) or ())[1] for value in (queries, keys))
+    key = (mask.value, mask.fill, mask.where_true, steps)
     if key in masks:
         return masks[key]
     graph, stem = model.graph, f"{output.name}/mask"
@@ -67,14 +69,19 @@ def mask_value(
         nodes.append(graphs.new_node("Where", [mask.value, *chosen], name=f"{stem}/Where"))
         added = nodes[-1].outputs[0]
     one = graphs.initializer(graph, f"{stem}.one", np.array([1, 1], np.int64))
-    steps = graphs.new_node("Shape", [x], attributes={"start": 1, "end": 2}, name=f"{stem}/Shape")
+    counts = [
+        graphs.new_node(
+            "Shape", [value], attributes={"start": 1, "end": 2}, name=f"{stem}/Shape{place}"
+        )
+        for place, value in enumerate((queries, keys))
+    ]
     sizes = graphs.new_node(
         "Concat",
-        [one, steps.outputs[0], steps.outputs[0]],
+        [one, *(count.outputs[0] for count in counts)],
         attributes={"axis": 0},
         name=f"{stem}/Concat",
     )
-    nodes += [steps, sizes]
+    nodes += [*counts, sizes]
     nodes.append(graphs.new_node("Expand", [added, sizes.outputs[0]], name=f"{stem}/Expand"))
     producer = output.producer()
     assert producer is not None

@@ -1,23 +1,23 @@
-"""Self-attention out of products, transposes and a Softmax becomes one node.
+"""Attention out of products, transposes and a Softmax becomes one node.
 
 onnxruntime knows the forms that older exporters write. torch's dynamo exporter writes others: the
 queries, keys and values lie in one product or in three, are moved about by Reshape, Transpose,
 Slice, Split and Squeeze in many orders, and are scaled before or after they are multiplied.
 
     before                                        after
-    x ── MatMul ─ Add ─ Reshape ─ Transpose ─ q
-    x ── MatMul ─ Add ─ Reshape ─ Transpose ─ kᵀ   x ── Attention ── y
-    x ── MatMul ─ Add ─ Reshape ─ Transpose ─ v    mask ──┘
+    x ── MatMul ─ Add ─ Reshape ─ Transpose ─ q    x ── MatMul ─ Add ─┐
+    x ── MatMul ─ Add ─ Reshape ─ Transpose ─ kᵀ   x ── MatMul ─ Add ── MultiHeadAttention ── y
+    x ── MatMul ─ Add ─ Reshape ─ Transpose ─ v    x ── MatMul ─ Add ─┘      mask ──┘
     q @ kᵀ · scale + mask ─ Softmax ─ @ v ─ Transpose ─ Reshape ── y
 
-The rule: q, k and v are columns of products of one x [batch, steps, width] and constant float32
-weights; what lies between moves elements so that q[b, n, s, d] is column n·D + d of row s, and may
-multiply by a constant; the mask, if any, is added, or takes the place of scores (Where) with a
-number of at most -1e20; the Softmax is over the keys; nobody else takes what is computed on the
-way. Where the elements go is found by sending their numbers through the nodes.
+The rule: q, k and v are columns of float32 values [batch, steps, width]; what lies between moves
+elements so that q[b, n, s, d] is column n·D + d of row s, and may multiply by a constant; k and v
+have the same steps, and the queries may have others; the mask, if any, is added, or takes the place
+of scores (Where) with a number of at most -1e20; the Softmax is over the keys; nobody else takes
+what is computed on the way. Where the elements go is found by sending their numbers through the
+nodes.
 
-The weights go into the Attention node, so there is no product of fewer bits for them: quantize
-the variant without this pass (`merge-products` is as good a parent for int8).
+The products stay as they are, so that `edgekit quantize` gives them fewer bits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 import onnx_ir as ir
 
 from edgekit.optimize import graphs
-from edgekit.optimize.heads import head_of, joined, packed_bias, packed_weight, width
+from edgekit.optimize.heads import Head, columns_of, head_of, joined, width
 from edgekit.optimize.masks import Mask, mask_value, masked, scaled
 from edgekit.optimize.pass_info import PassInfo
 from edgekit.optimize.tracing import Unknown
@@ -37,7 +37,7 @@ _FIRST_OPSET = 15
 
 
 def apply(model: ir.Model) -> ir.Model | None:
-    """Fuse every self-attention of a model."""
+    """Fuse every attention of a model."""
     if graphs.opset(model) < _FIRST_OPSET:
         return None
     masks: dict[tuple[Any, ...], ir.Value] = {}
@@ -51,7 +51,7 @@ def apply(model: ir.Model) -> ir.Model | None:
 
 PASS = PassInfo(
     name="attention",
-    summary="self-attention as torch exports it becomes one Attention node",
+    summary="attention as torch exports it becomes one MultiHeadAttention node",
     apply=apply,
 )
 
@@ -72,13 +72,7 @@ def _fused(model: ir.Model, softmax: ir.Node, masks: dict[tuple[Any, ...], ir.Va
         value = head_of(model, context.inputs[1], transposed=False)
         if query is None or key is None or value is None:
             return False
-        same = (
-            query.product.x is key.product.x is value.product.x
-            and query.heads == key.heads == value.heads
-            and len({width(one) for one in (query, key, value)}) == 1
-            and value.scale == 1.0
-        )
-        if not same:
+        if not _fit(query, key, value):
             return False
         together = joined(model, context, query)
     except Unknown:
@@ -88,28 +82,42 @@ def _fused(model: ir.Model, softmax: ir.Node, masks: dict[tuple[Any, ...], ir.Va
     output, after = together
     inside = {softmax, context, product, *between, *after}
     for head in (query, key, value):
-        inside.update(head.nodes, head.product.nodes)
+        inside.update(head.nodes)
     if _seen_outside(inside, output):
         return False
-    nodes: list[ir.Node] = []
     bias = None
     if mask is not None:
-        bias = mask_value(model, mask, x=query.product.x, masks=masks, output=output)
+        bias = mask_value(
+            model, mask, queries=query.source, keys=key.source, masks=masks, output=output
+        )
+    nodes: list[ir.Node] = []
+    taken: list[ir.Value | None] = []
+    for letter, head in zip("qkv", (query, key, value), strict=True):
+        columns, cut = columns_of(model, head, stem=f"{output.name}/{letter}")
+        taken.append(columns)
+        nodes += cut
     fused = graphs.new_node(
-        "Attention",
-        [
-            query.product.x,
-            packed_weight(model, (query, key, value), output),
-            packed_bias(model, (query, key, value), output),
-            *([None, None, bias] if bias is not None else []),
-        ],
+        "MultiHeadAttention",
+        [*taken, *([None, None, bias] if bias is not None else [])],
         attributes={"num_heads": query.heads, "scale": float(scale * query.scale * key.scale)},
-        name=f"{output.name}/Attention",
+        name=f"{output.name}/MultiHeadAttention",
         domain=graphs.MICROSOFT,
     )
     nodes.append(fused)
     graphs.put_in_place(output, nodes, fused.outputs[0])
     return True
+
+
+def _fit(query: Head, key: Head, value: Head) -> bool:
+    """Tell whether three are heads of one attention."""
+    shapes = [graphs.known_shape(head.source) or () for head in (query, key, value)]
+    return (
+        query.heads == key.heads == value.heads
+        and width(query) == width(key) == width(value)
+        and value.scale == 1.0
+        and shapes[0][0] == shapes[1][0]
+        and shapes[1][:2] == shapes[2][:2]
+    )
 
 
 def _scores(

@@ -44,7 +44,7 @@ Spans = Mapping[str, tuple[float, float]]
 """The lowest and highest value of each activation, by its name."""
 
 _MICROSOFT = "com.microsoft"
-_FUSED = frozenset({"Attention", "FusedConv", "FusedGemm", "FusedMatMul", "MultiHeadAttention"})
+_FUSED = frozenset({"Attention", "FusedConv", "FusedGemm", "FusedMatMul"})
 """What onnxruntime or a pass of `edgekit optimize` made of nodes that could have been integers."""
 _TABLE = 4096
 """A table that rows are gathered from is worth integers from this many elements on."""
