@@ -23,7 +23,7 @@ from benchmarks.paired import RESULTS
 from benchmarks.peers_engines import THREADS
 from benchmarks.peers_models import MODELS, prepare
 from benchmarks.peers_race import Plan, race
-from benchmarks.peers_tables import lines, markdown, verdict
+from benchmarks.peers_tables import lines, markdown, parts, verdict
 from benchmarks.peers_values import Results, keep, path_here, read
 from edgekit import machine
 from edgekit.hardware import usable_cores
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         plan, starts=options.starts, rounds=options.rounds, turn_s=options.turn_s
     )
     for name in options.models:
-        folder = (options.folder / MODELS[name].name).absolute()
+        folder = (options.folder / MODELS[name].folder).absolute()
         prepared = prepare(
             MODELS[name],
             folder,
@@ -102,16 +102,17 @@ def all_tables() -> str:
 
 
 def report(results: Results) -> None:
-    """Print a machine's table, what it comes to, and why rows are missing."""
+    """Print a machine's tables, what they come to, and why rows are missing."""
     from rich.table import Table
 
-    head, *rows = lines(results)
-    table = Table(*head, box=None)
-    for row in rows:
-        table.add_row(*(cell.replace("*", "").replace("~~", "") for cell in row))
     console = Console(highlight=False, markup=False, width=200)
-    console.print(table)
-    console.print(verdict(results))
+    for part in parts(results):
+        head, *rows = lines(part)
+        table = Table(*head, box=None)
+        for row in rows:
+            table.add_row(*(cell.replace("*", "").replace("~~", "") for cell in row))
+        console.print(table)
+        console.print(verdict(part))
     for model, raced in results.raced.items():
         for label, reason in raced.left_out.items():
             console.print(f"{model}: {label} is left out: {reason}")

@@ -25,22 +25,29 @@ NNCF = Path(__file__).with_name("peers_nncf.py")
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A model, as `edgekit export` and NNCF are told it; `image` is a side of made-up images."""
+    """A model, as `edgekit export` and NNCF are told it.
 
-    target: str
+    `image` is a side of made-up images, `target` what is exported where that isn't the name.
+    `further` models are none that the goals name: they show what the search is worth elsewhere.
+    """
+
+    name: str
     parameters: dict[str, str] = {}
+    target: str = ""
     image: int | None = None
+    labelled: bool = False
     transformer: bool = False
+    further: bool = False
 
     @property
-    def name(self) -> str:
+    def folder(self) -> str:
         """The name of its folder."""
-        return self.target.replace(":", "-")
+        return self.name.replace(":", "-")
 
     @property
     def budget(self) -> tuple[str, str]:
         """What its answers may lose, as edgekit's commands take it."""
-        return ("--min-cosine", "0.99") if self.image else ("--max-drop", "0.5pp")
+        return ("--max-drop", "0.5pp") if self.labelled else ("--min-cosine", "0.99")
 
 
 def ort_row(label: str, path: Path) -> Engine:
@@ -94,7 +101,7 @@ def openvino_rows(
     row(labels[0], floats, "f32")
     row(labels[1], floats, "bf16")
     if not path.exists():
-        tell(f"{model.target}: quantizing it with NNCF")
+        tell(f"{model.name}: quantizing it with NNCF")
         more = ["--transformer"] if model.transformer else []
         asked = [python, str(NNCF), str(floats), str(folder / "calibration.npz"), str(path), *more]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
@@ -126,14 +133,14 @@ def edgekit_rows(
     for scheme in schemes:
         label = f"edgekit {scheme}"
         if not any(variant.name == scheme for variant in reading.read(package).variants):
-            tell(f"{model.target}: edgekit quantize --scheme {scheme}")
+            tell(f"{model.name}: edgekit quantize --scheme {scheme}")
             _, problem = command("quantize", str(package), "--scheme", scheme, *model.budget)
             if problem:
                 left_out[label] = problem
                 continue
         row(label, scheme)
     if tune_s:
-        tell(f"{model.target}: edgekit tune")
+        tell(f"{model.name}: edgekit tune")
         limit = ("--time-limit", f"{tune_s:g}s")
         document, problem = command("tune", str(package), *model.budget, *limit)
         if document is None or problem:

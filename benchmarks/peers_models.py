@@ -25,25 +25,39 @@ from benchmarks.peers_engines import (
 )
 from benchmarks.peers_race import Cases
 from benchmarks.quantize_judging import command
+from benchmarks.quantize_materials import Missing, gather
+from benchmarks.quantize_real import NETWORKS
 from edgekit.package import reading
 from edgekit.package.cases import open_cases
 from edgekit.package.values import PORTABLE
 from edgekit.tensors import Case
 from edgekit.terms import Scheme
 
+MATERIALS = Path("build/quantize-real").absolute()
 SEED = 0
 MADE_UP = 32
 
 
 MODELS = {
-    one.target: one
+    one.name: one
     for one in (
-        Model("cnn"),
-        Model("rnn"),
-        Model("transformer", transformer=True),
-        Model("alexnet", {"images": "digits"}),
+        Model("cnn", labelled=True),
+        Model("rnn", labelled=True),
+        Model("transformer", labelled=True, transformer=True),
+        Model("alexnet", {"images": "digits"}, labelled=True),
         Model("timm:resnet50", image=224),
         Model("timm:vit_tiny_patch16_224", image=224, transformer=True),
+        Model(
+            "MiniLM",
+            {"folder": str(MATERIALS)},
+            target=f"{NETWORKS}:sentences",
+            transformer=True,
+            further=True,
+        ),
+        Model("timm:mobilenetv2_100", image=224, further=True),
+        Model("timm:mobilenetv3_small_100", image=224, further=True),
+        Model("timm:efficientnet_b0", image=224, further=True),
+        Model("timm:convnext_atto", image=224, further=True),
     )
 }
 
@@ -76,14 +90,14 @@ def prepare(
         tell: called with what is being done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    package = folder / f"{model.name}.edgekit"
+    package = folder / f"{model.folder}.edgekit"
     if not package.exists():
-        tell(f"{model.target}: exporting it")
+        tell(f"{model.name}: exporting it")
         _export(model, package)
     cases = _cases(package, folder)
     floats = package / reading.variant_named(reading.read(package), PORTABLE).model
     original = {
-        "target": model.target,
+        "target": model.target or model.name,
         "parameters": model.parameters,
         "seed": SEED,
         "threads": THREADS,
@@ -114,11 +128,17 @@ def _export(model: Model, package: Path) -> None:
             path = package.with_name(f"made-up-{seed}.npz")
             np.savez(path, image=made_up(model.image, seed=seed))
             data += [option, str(path)]
+    if model.parameters.get("folder") == str(MATERIALS):
+        try:
+            gather(MATERIALS)
+        except Missing as error:
+            raise SystemExit(f"Error: {error}") from error
+    target = model.target or model.name
     _, problem = command(
-        "export", model.target, *parameters, *data, "--seed", str(SEED), "-o", str(package)
+        "export", target, *parameters, *data, "--seed", str(SEED), "-o", str(package)
     )
     if problem:
-        raise SystemExit(f"Error: {model.target} could not be exported: {problem}")
+        raise SystemExit(f"Error: {model.name} could not be exported: {problem}")
 
 
 def made_up(side: int, *, seed: int, cases: int = MADE_UP) -> np.ndarray:

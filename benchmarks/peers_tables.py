@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from benchmarks.peers_engines import TUNED
+from benchmarks.peers_models import MODELS
 from benchmarks.peers_values import Raced, Results, Row
 from benchmarks.quantize_judging import as_markdown
 from edgekit import machine
@@ -89,12 +90,23 @@ def lines(results: Results) -> list[list[str]]:
     return made
 
 
+def parts(results: Results) -> list[Results]:
+    """Cut a machine's results into those of the models that the goals name, and all others."""
+    named = {name for name, model in MODELS.items() if not model.further}
+    cut = [
+        {name: one for name, one in results.raced.items() if (name in named) is first}
+        for first in (True, False)
+    ]
+    return [msgspec.structs.replace(results, raced=raced) for raced in cut if raced]
+
+
 def markdown(results: Results) -> str:
-    """Write a machine's table and what it comes to."""
+    """Write a machine's tables and what they come to."""
     here = results.machine
-    text = [f"**{machine.summary(here)}** ({', '.join(here.isa)}), {results.threads} threads", ""]
-    text += [as_markdown(lines(results)), "", verdict(results)]
-    return "\n".join(text)
+    text = [f"**{machine.summary(here)}** ({', '.join(here.isa)}), {results.threads} threads"]
+    for part in parts(results):
+        text += [as_markdown(lines(part)), verdict(part)]
+    return "\n\n".join(text)
 
 
 def verdict(results: Results) -> str:
