@@ -67,6 +67,7 @@ Pass = Literal[
     "sizes",
     "constants",
     "batch-norm",
+    "scales",
     "layer-norm",
     "attention",
     "merge-products",

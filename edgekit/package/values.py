@@ -95,7 +95,8 @@ class QuantRules(Value, frozen=True):
     `activation` is the type of activations, their zero point 0 where `symmetric`; weights are
     always int8 with zero point 0. `weight_bits` is 7 where products are added up in 16 bits, so
     that none can leave them: 2 · 255 · 64 = 32640. `operators` are those that gain by it there;
-    a convolution of an image that is pooled stays float below `stem_products` products a value.
+    a convolution of an image that is pooled stays float below `stem_products` products a value, and
+    one of single channels that stands between floats from `float_depthwise` products on (0: none).
     """
 
     activation: Literal["uint8", "int8"] = "uint8"
@@ -104,6 +105,7 @@ class QuantRules(Value, frozen=True):
     per_channel: bool = True
     operators: tuple[str, ...] = ()
     stem_products: int = 0
+    float_depthwise: int = 0
 
 
 class Calibration(Value, frozen=True):

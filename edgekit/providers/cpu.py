@@ -27,8 +27,9 @@ def _computes(choice: SessionChoice, precision: str, environment: Mapping[str, s
 def _precautions(precision: str) -> dict[str, str]:
     """Leave out a rewrite of float16 graphs.
 
-    A Transpose in front of a MatMul, both float16, is a segmentation fault at the highest graph
-    level as it loads, measured on 1.31.1 and 1.32.0.
+    A Transpose in front of a MatMul, both float16, can be a segmentation fault at the highest graph
+    level as it loads, measured on 1.31.0 to 1.32.0. A file that `quantize` made has none such
+    (`edgekit.quantize.floats.batch_turns`); one from elsewhere may.
     """
     return {DISABLED: "MatmulTransposeFusion"} if precision == "fp16" else {}
 
@@ -53,6 +54,10 @@ WEIGHT_ONLY = ("Gather", "Gemm", "MatMul")
 _STEM = 32
 """Products below which a convolution of an image that is pooled stays float, where that was
 measured: on processors with VNNI (`edgekit.quantize.qdq.stems`)."""
+_DEPTHWISE, _DEPTHWISE_512 = 49, 25
+"""Products from which a convolution of single channels stays float between floats, on x86-64; fewer
+with AVX-512, where float kernels compute twice as much at once (`edgekit.quantize.qdq.depthwise`).
+"""
 
 
 def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
@@ -69,12 +74,14 @@ def _quantized(scheme: Scheme, target: Target) -> QuantRules | str:
         case "int8-weight" | "int4-weight":
             return QuantRules(operators=WEIGHT_ONLY)
     sums_16 = adds_up_in_16_bits(target)
+    depthwise = _DEPTHWISE_512 if "avx512_vnni" in (target.isa or ()) else _DEPTHWISE
     stem = _STEM if target.arch == X86 and not sums_16 and scheme == "int8-static" else 0
     return QuantRules(
         activation="int8" if target.arch == ARM and scheme == "int8-static" else "uint8",
         weight_bits=7 if sums_16 else 8,
         operators=STATIC if scheme == "int8-static" else DYNAMIC,
         stem_products=stem,
+        float_depthwise=depthwise if target.arch == X86 and scheme == "int8-static" else 0,
     )
 
 

@@ -89,6 +89,7 @@ def prepare(work: Work) -> Write:
             stays=_STAYS,
             operators=work.rules.operators,
             becomes="int8 with dynamic ranges",
+            fold_scales=work.rules.per_channel,  # with one scale in all, small ones would be lost
         )
         refuse_saturating(output, work.target)
         notes = (

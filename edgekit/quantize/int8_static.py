@@ -22,6 +22,7 @@ from edgekit.errors import BadValue
 from edgekit.graph.summary import precision_of
 from edgekit.package.values import Recipe
 from edgekit.quantize import files
+from edgekit.quantize.channel_scales import fold_channel_scales
 from edgekit.quantize.elements import label, read_typed
 from edgekit.quantize.folding_weights import fold_weights
 from edgekit.quantize.measuring.bias_correction import correct, correctable, mean_shifts
@@ -29,7 +30,6 @@ from edgekit.quantize.measuring.calibration import PERCENTILE, observe
 from edgekit.quantize.measuring.exponents import exponent_of, weights_behind
 from edgekit.quantize.measuring.smoothing import channel_maxima, smooth, smoothable
 from edgekit.quantize.qdq.added_biases import take_in_biases
-from edgekit.quantize.qdq.batch_norms import fold_batch_norms
 from edgekit.quantize.qdq.islands import wiring_of
 from edgekit.quantize.qdq.multiplying import MULTIPLYING
 from edgekit.quantize.qdq.placing import Placed, Spans, place, values_to_measure
@@ -58,7 +58,7 @@ def prepare(work: Work) -> Write:
     outside = files.load_weights(parent, work.model)
     model = raised(parent, work.model)
     fold_weights(model, {node.input[1] for node in model.graph.node if node.op_type in MULTIPLYING})
-    fold_batch_norms(model)
+    fold_channel_scales(model)
     pool_first(model.graph, fewest=work.rules.stem_products)
     smooth_at = _smoothed(model, work, _foreseen(model, work))
     spans, notes, cases = _measured(model, work)

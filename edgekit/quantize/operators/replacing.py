@@ -10,6 +10,7 @@ import msgspec
 
 from edgekit.errors import BadValue
 from edgekit.quantize import files
+from edgekit.quantize.channel_scales import fold_channel_scales
 from edgekit.quantize.elements import label, read_typed, subgraphs
 from edgekit.quantize.floats.limits import known_nodes
 from edgekit.quantize.folding_weights import fold_weights
@@ -50,6 +51,7 @@ def rewrite(
     stays: Mapping[str, str] | None = None,
     operators: Collection[str] = (),
     becomes: str,
+    fold_scales: bool = False,
 ) -> Replaced:
     """Write a float32 model with the nodes replaced that rules are for.
 
@@ -64,6 +66,8 @@ def rewrite(
         stays: operators whose nodes always stay if they have weights, and why.
         operators: the operators that the target gains by; all where there are none, or "*".
         becomes: what the model is made, for the sentence that says that nothing was to be done.
+        fold_scales: take scales and shifts of channels into the weights before them first, see
+            `edgekit.quantize.channel_scales`.
 
     Raises:
         BadValue: nothing could be replaced.
@@ -82,6 +86,8 @@ def rewrite(
             if _known_domain(node) and index < len(node.input) and label(node) not in keep_float
         },
     )
+    if fold_scales:
+        fold_channel_scales(model)
     rewriting = Rewriting(model, path=str(path))
     nodes: list[str] = []
     kept: dict[str, str] = {}

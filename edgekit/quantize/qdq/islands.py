@@ -34,7 +34,8 @@ class Islands(msgspec.Struct, frozen=True):
     `made` are those behind which Q and DQ stand for all who use them; `fed` those of which only
     the named inputs (node, position) take the integers. `folded` maps a node to the Relu or Clip
     behind it that its range replaces. `same` maps a value to that whose scale it shares. `joined`
-    are the nodes between that compute in integers.
+    are the nodes between that compute in integers, `left` products that stay in float because all
+    around them is float.
     """
 
     made: frozenset[str]
@@ -42,6 +43,7 @@ class Islands(msgspec.Struct, frozen=True):
     folded: dict[int, int]
     same: dict[str, str]
     joined: frozenset[int]
+    left: frozenset[int] = frozenset()
 
 
 class Wiring(msgspec.Struct, frozen=True):
@@ -72,6 +74,7 @@ def around_products(
     wiring: Wiring,
     allowed: Collection[int],
     weights: Mapping[str, Array],
+    depthwise: Collection[int] = (),
 ) -> Islands:
     """Choose the integer values where a kernel of integers also writes integers (CPUs).
 
@@ -81,8 +84,11 @@ def around_products(
         wiring: who uses and makes what.
         allowed: the other nodes that may compute in integers.
         weights: the graph's float32 constants.
+        depthwise: the products that pay only where what goes in or comes out is integers anyway.
     """
     nodes = list(graph.node)
+    products = dict(products)
+    left: set[int] = set()
     folded = {}
     for index in (*products, *(i for i in allowed if nodes[i].op_type == "Add")):
         if (behind := _foldable(nodes, index, wiring, weights)) is not None:
@@ -113,11 +119,18 @@ def around_products(
                 made.update(node.output)
                 same |= dict.fromkeys(node.output, node.input[0])
         alone = {i for i in joined if end(i) not in wanted or not _pays(nodes[i], made, weights)}
-        if not alone:
+        lonely = {
+            i
+            for i in products.keys() & set(depthwise)
+            if nodes[i].input[products[i]] not in made and end(i) not in wanted
+        }
+        if not alone and not lonely:
             break
         joined -= alone
-        for index in alone:
+        left |= lonely
+        for index in (*alone, *lonely):
             folded.pop(index, None)
+            products.pop(index, None)
     fed: dict[str, list[tuple[int, int]]] = {}
     for index, position in products.items():
         name = nodes[index].input[position]
@@ -134,6 +147,7 @@ def around_products(
         folded=folded,
         same=same,
         joined=frozenset(joined),
+        left=frozenset(left),
     )
 
 

@@ -11,6 +11,7 @@ weight's, which is what the products are added up in. Where values become intege
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from onnx import numpy_helper
 
 from edgekit.package.values import QuantRules
 from edgekit.quantize.elements import FLOAT, element_types, label
+from edgekit.quantize.qdq.depthwise import large_depthwise
 from edgekit.quantize.qdq.integer_weights import IntegerWeights
 from edgekit.quantize.qdq.islands import (
     PASSING,
@@ -48,6 +50,7 @@ _FUSED = frozenset({"Attention", "FusedConv", "FusedGemm", "FusedMatMul"})
 """What onnxruntime or a pass of `edgekit optimize` made of nodes that could have been integers."""
 _TABLE = 4096
 """A table that rows are gathered from is worth integers from this many elements on."""
+_BETWEEN_FLOATS = "between floats a convolution of single channels is faster in float"
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -125,7 +128,11 @@ class _Placing:
             and self._touched(node)
             and self._measured(node)
         ]
-        choose = at_inputs if self._rules.symmetric else around_products
+        large = large_depthwise(
+            self._graph, weights=self._weights, fewest=self._rules.float_depthwise
+        )
+        around = functools.partial(around_products, depthwise=large)
+        choose = at_inputs if self._rules.symmetric else around
         islands = choose(
             self._graph,
             {index: product.activation for index, product in products.items()},
@@ -133,6 +140,9 @@ class _Placing:
             allowed=allowed,
             weights=self._weights,
         )
+        for index in islands.left:
+            self._kept[label(nodes[index])] = _BETWEEN_FLOATS
+            del products[index]
         self._spread(islands)
         done = sorted({*products, *tables, *islands.joined})
         for index in done:
