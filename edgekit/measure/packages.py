@@ -236,7 +236,8 @@ def _baseline_is(
         return "the .onnx file that the package was made from"
     tolerated = next(one.tolerance for one in running if one.label == baseline)
     held = "held to the recorded answers " if tolerated and first.graph.reference else ""
-    return f"the float variant, {held}because the PyTorch original could not run"
+    kind = "float" if made_from.precision == "fp32" else "first"  # of a slimmed package
+    return f"the {kind} variant, {held}because the PyTorch original could not run"
 
 
 def _random(subjects: list[Subject]) -> frozenset[str]:

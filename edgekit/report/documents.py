@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -182,4 +183,16 @@ def schema(command: str) -> str:
         "title": f"edgekit {command.replace('-', ' ')} --json",
         **msgspec.json.schema(DOCUMENTS[command]),
     }
-    return msgspec.json.format(msgspec.json.encode(made), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(_in_line(made)), indent=2).decode() + "\n"
+
+
+def _in_line(value: Any) -> Any:
+    """Take the indentation out of descriptions: msgspec 0.23 does so itself, older ones don't."""
+    if isinstance(value, dict):
+        return {
+            key: inspect.cleandoc(found)
+            if key == "description" and isinstance(found, str)
+            else _in_line(found)
+            for key, found in value.items()
+        }
+    return [_in_line(one) for one in value] if isinstance(value, list) else value

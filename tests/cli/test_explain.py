@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.measure.roofline.peaks import MachinePeaks, keep_peaks
+from edgekit.measure.roofline.peaks import keep_peaks
+from edgekit.measure.roofline.rates import MachinePeaks
 from edgekit.measure.ways import How
 from edgekit.package.values import SessionChoice
 from edgekit.report.documents import ExplainDocument
@@ -31,9 +32,10 @@ def _peaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
     keep_peaks(
         How(SessionChoice(threads=1)),
-        MachinePeaks("cpu", 1, 100.0, 400.0, {1 << 18: 100.0, 1 << 27: 10.0}, "made up"),
+        MachinePeaks("cpu", 1, 1e4, 4e4, {1 << 18: 1e4, 1 << 27: 1e3}, "made up"),
     )
     quick = Plan(starts=2, rounds=1, turn_s=0.01, warm_up_s=0.01)
+    monkeypatch.setattr(explaining, "float_gflops_now", lambda how, *, wall_s: 1e4)
     defaults = explaining.explain.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "plan", quick)
@@ -48,7 +50,7 @@ def test_the_table_tells_of_limits_and_nodes(
     assert lines[0].startswith("tiny · ")
     assert lines[0].endswith(" · cpu, 1 thread · batch 1")
     assert "of the limit" in lines[1]
-    assert "float32 100 GFLOP/s, int8 400 GOP/s, 100 GB/s at the model's " in said.out
+    assert "float32 10,000 GFLOP/s, int8 40,000 GOP/s, 10,000 GB/s at the model's " in said.out
     assert "Measured: made up." in said.out
     assert re.search(r"^node +operator +of +µs +GOP/s", said.out, re.MULTILINE)
     assert "profiling fp32 · cpu" in said.err

@@ -10,7 +10,13 @@ import pytest
 
 from edgekit.machine import Machine
 from edgekit.measure.roofline.limits import Limit, Peaks
-from edgekit.measure.slowness.values import Explained, ExplainedNode, Reason, VariantExplained
+from edgekit.measure.slowness.values import (
+    Explained,
+    ExplainedNode,
+    LeftInFloat,
+    Reason,
+    VariantExplained,
+)
 from edgekit.metrics import Estimate
 from edgekit.report.explain import explained
 
@@ -93,12 +99,50 @@ def test_peaks_are_said_and_what_could_not_be_measured(told: Callable[..., str])
             {"slower": False, "reasons": (), "speedup": Estimate(1.0, 0.9, 1.1, 4, "m")},
             "is as fast as fp32, as far as can be told",
         ),
+        (
+            {"slower": False, "speedup": Estimate(0.95, 0.68, 1.5, 4, "m")},
+            "may be slower or faster than fp32, time it again on a quiet machine, by ×0.950",
+        ),
+        (
+            {"parent_ms": 0.6, "slower": False, "speedup": Estimate(0.95, 0.8, 1.1, 4, "m")},
+            "×0.950 [0.800, 1.10]: by their p50s, 100 µs less a run.",
+        ),
     ],
 )
 def test_the_head_says_how_it_compares(
     how: dict[str, Any], said: str, told: Callable[..., str]
 ) -> None:
     assert said in told(variant(**how))
+
+
+def test_a_machine_that_is_slower_than_it_was_is_told_beside_its_peak(
+    told: Callable[..., str],
+) -> None:
+    peaks = msgspec.structs.replace(PEAKS, float_now_gflops=120.0)
+    assert "float32 250 GFLOP/s (120 now), int8" in told(variant(), peaks=peaks)
+    near = msgspec.structs.replace(PEAKS, float_now_gflops=240.0)
+    assert "float32 250 GFLOP/s, int8" in told(variant(), peaks=near)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            "--scheme int8-static --keep-float c",
+            "By their times 2 nodes would take 90.0 µs less in float, conversions around them "
+            "counted. Nothing was run: try it.\n"
+            "    edgekit quantize net --scheme int8-static --keep-float c\n",
+        ),
+        ("", "around them counted. Nothing was run.\n"),
+    ],
+)
+def test_what_would_win_is_a_command(options: str, said: str, told: Callable[..., str]) -> None:
+    assert said in told(variant(leave=LeftInFloat(("c", "d"), 90.0, options)))
+
+
+def test_a_run_that_takes_longer_than_its_nodes_is_told(told: Callable[..., str]) -> None:
+    assert "Its nodes take 25.0 µs of 500 µs: the rest passes beside them" in told(variant())
+    assert "passes beside them" not in told(variant(p50_ms=0.026))
 
 
 def test_what_is_not_shown_is_counted(told: Callable[..., str]) -> None:

@@ -50,7 +50,7 @@ Examples:
 @click.option(
     "--fresh-peaks",
     is_flag=True,
-    help="Measure again what this machine can do at most, which is kept otherwise.",
+    help="Measure again what this machine can do at most, and forget what is kept of it.",
 )
 @json_option
 @debug_option
@@ -73,7 +73,9 @@ def command(
     are slower than the float one are.
 
     Each runs beside its float parent, and once more under ONNX Runtime's profile. The machine's
-    peaks are measured once: a matrix product in float32 and in int8, and passes over memory.
+    peaks are measured once, and again where something is faster: matrix products in float32 and in
+    int8, and passes over memory. Where nodes would win in float, the command that leaves them there
+    is named.
     """
     from edgekit.cli import output as out
     from edgekit.measure.slowness.explaining import explain
@@ -97,4 +99,4 @@ def command(
     else:
         from edgekit.report.explain import explained
 
-        explained(out.console(), found, **given({"top": top}))
+        explained(out.console(), found, path=str(package), **given({"top": top}))

@@ -13,11 +13,15 @@ import msgspec
 import numpy as np
 
 from edgekit.graph.work import Work
-from edgekit.measure.roofline.peaks import MachinePeaks
+from edgekit.measure.roofline.rates import MachinePeaks
 from edgekit.terms import Bound
 
 _CACHED = 2.0
 """A rate is that of caches where it is so many times the main memory's."""
+_SLOWED = 0.8
+"""Below this share of its peak a machine is slower than it was: throttled, or shared with others.
+On a quiet one the same product comes back within 5 %."""
+_OUTDONE = 1.05
 
 
 class Peaks(msgspec.Struct, frozen=True):
@@ -27,7 +31,8 @@ class Peaks(msgspec.Struct, frozen=True):
     written; `memory_gb_s` that of the largest, from main memory. `cached` says that the model's
     lies in caches, as far as rates tell. `rates` are those that were measured, by the working set
     in bytes; between two of them a rate is read off the line through both. None where it can't be
-    measured on the provider.
+    measured on the provider. `float_now_gflops` is what a float32 product reached in this very run,
+    where `float_gflops` is the highest that it ever did; None where it wasn't tried.
     """
 
     provider: str
@@ -40,6 +45,19 @@ class Peaks(msgspec.Struct, frozen=True):
     cached: bool
     rates: dict[int, float]
     how: str
+    float_now_gflops: float | None = None
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the machine does now much less than it has done."""
+        now, most = self.float_now_gflops, self.float_gflops
+        return bool(now and most and now < _SLOWED * most)
+
+    @property
+    def outdone(self) -> bool:
+        """Whether the machine does now more than it was known to do."""
+        now, most = self.float_now_gflops, self.float_gflops
+        return bool(now and most and now > _OUTDONE * most)
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -60,7 +78,9 @@ class Limit(msgspec.Struct, frozen=True):
     uncounted: tuple[str, ...] = ()
 
 
-def peaks_for(measured: MachinePeaks, working_set: int) -> Peaks:
+def peaks_for(
+    measured: MachinePeaks, working_set: int, *, float_now_gflops: float | None = None
+) -> Peaks:
     """Choose the rate of memory for a model whose weights and values take `working_set` bytes."""
     rates = measured.copy_gb_s
     rate = rate_at(rates, working_set)
@@ -76,6 +96,7 @@ def peaks_for(measured: MachinePeaks, working_set: int) -> Peaks:
         cached=rate is not None and memory is not None and rate > _CACHED * memory,
         rates=rates,
         how=measured.how,
+        float_now_gflops=float_now_gflops,
     )
 
 

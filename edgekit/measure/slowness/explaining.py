@@ -16,7 +16,10 @@ from edgekit.measure.bench import time_candidates
 from edgekit.measure.feeds import timing_feed
 from edgekit.measure.keeping import file_hashes
 from edgekit.measure.plan import Plan
-from edgekit.measure.roofline.peaks import peaks_of
+from edgekit.measure.roofline.limits import Peaks, peaks_for
+from edgekit.measure.roofline.peaks import peaks_again, peaks_of
+from edgekit.measure.roofline.probing import float_gflops_now
+from edgekit.measure.roofline.rates import MachinePeaks, higher
 from edgekit.measure.slowness.listing import listed
 from edgekit.measure.slowness.values import (
     SCHEMA_VERSION,
@@ -37,6 +40,7 @@ _DISTURBED = (
     "other processes kept the machine busy while its peaks were measured: they are measured again "
     "when it is quiet"
 )
+_ENOUGH = 3
 
 
 def explain(
@@ -77,7 +81,12 @@ def explain(
         RunFailed, WorkerError: a variant can't be run.
     """
     _refuse_without_onnx()
-    from edgekit.measure.slowness.comparing import compare_profiles
+    from edgekit.measure.slowness.comparing import (
+        compare_profiles,
+        profiles_of,
+        too_fast,
+        working_set,
+    )
 
     began = time.monotonic()
     how, why = settle(how or How())
@@ -91,15 +100,23 @@ def explain(
     peaks = peaks_of(how, fresh=fresh_peaks, wall_s=plan.wall_s)
     timings = time_candidates([one.candidate for one in runs], feed, plan=plan, progress=progress)
     timed = {one.label: one for one in timings.measurements}
-    found, peaks_here = compare_profiles(
-        runs,
-        feed,
-        how=how,
-        starts={one.name: [start.rounds for start in timed[one.label].starts] for one in runs},
-        peaks=peaks,
-        asked=bool(variants),
-        wall_s=plan.wall_s,
-    )
+    starts = {one.name: [start.rounds for start in timed[one.label].starts] for one in runs}
+    now = float_gflops_now(how, wall_s=plan.wall_s)
+    ran = profiles_of(runs, feed, how=how, starts=starts, wall_s=plan.wall_s)
+
+    def held_against(peaks: MachinePeaks) -> tuple[list[VariantExplained], Peaks]:
+        here = peaks_for(peaks, working_set(runs, ran), float_now_gflops=now)
+        found = compare_profiles(
+            runs, ran, how=how, starts=starts, peaks=here, asked=bool(variants)
+        )
+        return found, here
+
+    found, peaks_here = held_against(peaks)
+    if too_fast(found) or peaks_here.outdone:
+        # What is faster than a peak proves that it is too low.
+        seen = msgspec.structs.replace(peaks, float_gflops=higher(peaks.float_gflops, now))
+        peaks = peaks_again(how, seen, wall_s=plan.wall_s)
+        found, peaks_here = held_against(peaks)
     machine = machines.describe()
     done = Explained(
         package=subject.name,
@@ -115,7 +132,8 @@ def explain(
                 None,
                 [
                     *(why, *left_out, disturbed, _DISTURBED if peaks.disturbed else ""),
-                    *_notes(subject, how, found),
+                    *_notes(subject, how, found, too_fast(found)),
+                    _slowed(peaks_here),
                 ],
             )
         ),
@@ -140,7 +158,9 @@ def kept_explanation(folder: Path, speed_key: str) -> Explained | None:
     return found if found.schema_version == SCHEMA_VERSION else None
 
 
-def _notes(subject: Subject, how: How, found: Sequence[VariantExplained]) -> list[str]:
+def _notes(
+    subject: Subject, how: How, found: Sequence[VariantExplained], fast: Sequence[str]
+) -> list[str]:
     notes = []
     if not subject.cases:
         notes.append("timed on made-up values: there are no examples of what goes in")
@@ -158,12 +178,25 @@ def _notes(subject: Subject, how: How, found: Sequence[VariantExplained]) -> lis
             f"the limit of {' and '.join(halves)} is that of float32: a 16-bit product may reach "
             "more than the peak that was measured"
         )
-    if any(one.limit.share > 1 for one in found):
+    if fast:
+        named = [*fast[:_ENOUGH], *([f"{len(fast) - _ENOUGH} more"] if fast[_ENOUGH:] else [])]
         notes.append(
-            "a variant is faster than its limit: the machine was busy while its peaks were "
-            "measured, or values stay in faster caches; --fresh-peaks measures them again"
+            f"faster than the limit, though the peaks were measured a second time: "
+            f"{', '.join(named)}. Where the machine was busy meanwhile the next run measures them "
+            "higher; else these keep values in faster caches than a pass over memory does"
         )
     return notes
+
+
+def _slowed(peaks: Peaks) -> str:
+    """Say that the machine does less now than the peaks say."""
+    if not peaks.slowed:
+        return ""
+    return (
+        f"this machine does {peaks.float_now_gflops:,.0f} GFLOP/s in float32 now, of the "
+        f"{peaks.float_gflops:,.0f} that it has done: it is throttled, or shared with others, and "
+        "all shares of the limit are that much lower"
+    )
 
 
 def _refuse_without_onnx() -> None:

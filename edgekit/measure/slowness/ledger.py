@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     `about` are the operators that it is about, in the order of the graph, `conversions` how many of
     the nodes turn numbers into integers or back, `parent_us` what the parent's nodes take that were
-    taken off, `parent_operator` the parent's kernel.
+    taken off, `parent_operator` the parent's kernels in words.
     """
 
     kind: SlowReason
@@ -210,18 +210,20 @@ class _Ledger:
                 kept = here
             nodes = self._take(kept)
             products = [node for node in nodes if is_product(node.kernel.operator)]
+            told = products or nodes or there
             were = [node.kernel.operator for node in there if is_product(node.kernel.operator)]
+            were = were or [node.kernel.operator for node in there]
             kind: SlowReason = "other"
             if unfused.intersection(kept):
                 kind = "unfused"
-            elif products and any(node.kernel.operator not in were for node in products):
+            elif nodes and there and any(node.kernel.operator not in were for node in told):
                 kind = "slower kernel"
             self._enter(
                 kind,
                 _us(nodes) - _us(there),
-                products or nodes or there,
+                told,
                 parent_us=_us(there),
-                parent_operator=next(iter(were), ""),
+                parent_operator=" and ".join(dict.fromkeys(were)),
             )
 
 

@@ -12,7 +12,7 @@ from edgekit.measure.plan import Candidate
 from edgekit.measure.subjects import Subject
 from edgekit.measure.ways import How, variant_call
 from edgekit.package import reading
-from edgekit.package.values import PORTABLE, Package, SessionChoice, Variant
+from edgekit.package.values import PORTABLE, Package, Recipe, SessionChoice, Variant
 
 
 class Runs(msgspec.Struct, frozen=True):
@@ -27,13 +27,16 @@ class Runs(msgspec.Struct, frozen=True):
 
 class Listed(msgspec.Struct, frozen=True):
     """A variant to run: the name of its parent among those that run, None where there is none, and
-    whether it is to be explained or stands there for another."""
+    whether it is to be explained or stands there for another. One that `edgekit quantize` made has
+    its recipe, and the variant that it was made from."""
 
     name: str
     candidate: Candidate
     runs: Runs
     parent: str | None
     asked: bool
+    recipe: Recipe | None = None
+    made_from: str = ""
 
     @property
     def label(self) -> str:
@@ -121,6 +124,8 @@ def _of_package(
         ),
         parent=parent.name if parent is not None and parent.name in by_variant else None,
         asked=asked,
+        recipe=variant.recipe,
+        made_from=variant.parent or "",
     )
 
 

@@ -19,6 +19,8 @@ _MUCH, _NEAR = 0.2, 0.4
 """Which share of all time is worth a word, and from which share of its limit on a node is near."""
 _CALL_US = 10.0
 """What takes no longer may be mostly the call of a kernel, and the waking of a second thread."""
+_TOLD_US = 2.0
+"""What is less isn't a reason of its own: a profile counts in whole µs."""
 _SHOWN_US = 0.05
 """What is less isn't shown."""
 _ENOUGH = 4
@@ -26,12 +28,18 @@ _ENOUGH = 4
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """What a run of a variant and of its parent take, in µs, and what the two are called."""
+    """What a run of a variant and of its parent take, in µs, what the two are called, and how many
+    more nodes the variant has."""
 
     variant_us: float
     parent_us: float
     variant: str
     parent: str
+    more_nodes: int = 0
+
+    def called(self, us: float) -> bool:
+        """Whether calling that many more nodes may take so long; else it is the machine's doing."""
+        return us <= _CALL_US * self.more_nodes
 
 
 class _Sum(msgspec.Struct, frozen=True):
@@ -48,7 +56,7 @@ class _Sum(msgspec.Struct, frozen=True):
 
 
 def reasons_of(entries: Sequence[Entry], difference: Difference) -> tuple[list[Reason], float]:
-    """Say in words where time goes, the most expensive first.
+    """Say in words where time goes, the most expensive first, and last what only the machine did.
 
     Returns:
         The reasons, and how many µs a run the other nodes gain: the reasons' µs less these are the
@@ -58,13 +66,19 @@ def reasons_of(entries: Sequence[Entry], difference: Difference) -> tuple[list[R
     worth = _SMALL * max(
         abs(difference.variant_us - difference.parent_us), difference.parent_us / 10
     )
-    costly = sorted((one for one in sums if one.us >= worth), key=lambda one: -one.us)
+    worth = max(worth, _TOLD_US)
+    # What the machine did meanwhile isn't the variant's: it stands last.
+    costly = sorted(
+        (one for one in sums if one.us >= worth),
+        key=lambda one: (one.kind == "small nodes" and not difference.called(one.us), -one.us),
+    )
     small = [one for one in sums if 0 < one.us < worth]
     found = [
         Reason(one.kind, _WORDS[one.kind](one, difference), one.nodes, one.us) for one in costly
     ]
     rest = sum(one.us for one in small)
-    if rest >= _SHOWN_US:
+    # Alone they are no reason: what gains is less by so much.
+    if rest >= (_SHOWN_US if found else worth):
         nodes = tuple(dict.fromkeys(node for one in small for node in one.nodes))
         sentence = f"Smaller differences add up to {in_us(rest)}."
         found.append(Reason("other", sentence, nodes, rest))
@@ -125,12 +139,18 @@ def in_us(us: float) -> str:
     return f"{us:,.0f} µs" if abs(us) >= 100 else f"{us:.1f} µs"
 
 
+def _before(us: float) -> str:
+    """Write what the parent takes, which may be less than a profile can tell."""
+    return in_us(us) if us >= 1 else "less than 1 µs"
+
+
 def _summed(entries: Sequence[Entry]) -> list[_Sum]:
     together: dict[tuple[object, ...], list[Entry]] = {}
     for entry in entries:
-        # What gains is no reason, and doesn't hide one about the same operators.
-        signs = entry.us > 0
-        about = frozenset(entry.about) if entry.kind not in ("conversions", "other") else None
+        # What gains is no reason, and doesn't hide one about the same operators: but of the same
+        # kernels some nodes are slower by chance alone, and others faster.
+        signs = entry.us > 0 or entry.kind == "other"
+        about = frozenset(entry.about) if entry.kind != "conversions" else None
         was = entry.parent_operator if entry.kind == "slower kernel" else ""
         together.setdefault((entry.kind, about, was, signs), []).append(entry)
     return [
@@ -157,10 +177,13 @@ def _places(entries: Sequence[Entry]) -> int:
 
 
 def _island(one: _Sum, difference: Difference) -> str:
+    alone = one.conversions == len(one.nodes)
+    nodes = _conversions(one) if alone else _count(len(one.nodes), "node")
     return (
         f"{_operators(one)} {_verb(one, 'stay')} in float between integers, in "
-        f"{_count(one.times, 'place')}: {_count(len(one.nodes), 'node')} that {difference.parent} "
-        f"hasn't, {_conversions(one)} among them, take {in_us(one.us)}."
+        f"{_count(one.times, 'place')}: {nodes} that {difference.parent} hasn't"
+        f"{'' if alone else f', {_conversions(one)} among them,'} "
+        f"{_do('take', one)} {in_us(one.us)}."
     )
 
 
@@ -177,7 +200,7 @@ def _unfused(one: _Sum, difference: Difference) -> str:
 def _apart(one: _Sum, difference: Difference) -> str:
     with_them = f", {_conversions(one)} among them" if one.conversions else ""
     return (
-        f"{_operators(one)}, which {difference.parent} has in the kernels before, "
+        f"{_operators(one)}, which {difference.parent} has inside other kernels, "
         f"{_verb(one, 'run')} apart in {_count(one.times, 'place')}: "
         f"{_count(len(one.nodes), 'node')}{with_them}, {in_us(one.us)}."
     )
@@ -185,11 +208,8 @@ def _apart(one: _Sum, difference: Difference) -> str:
 
 def _kernel(one: _Sum, difference: Difference) -> str:
     was = one.parent_operator or "the kernels"
-    here = in_us(one.us + one.parent_us)
     return (
-        f"{_operators(one)} {_verb(one, 'take')} longer than {was} in {difference.parent}: {here} "
-        f"instead of "
-        f"{in_us(one.parent_us)} in {_count(one.times, 'node')} ({_listed(one.nodes)})."
+        f"{_operators(one)} {_verb(one, 'take')} longer than {was} in {_instead(one, difference)}."
     )
 
 
@@ -205,7 +225,7 @@ def _reordering(one: _Sum, difference: Difference) -> str:
     return (
         f"{_count(len(one.nodes), 'node')} {_do('lay', one)} values out anew "
         f"({_listed(one.about)}): {in_us(one.us + one.parent_us)}, in {difference.parent} "
-        f"{in_us(one.parent_us)}."
+        f"{_before(one.parent_us)}."
     )
 
 
@@ -214,21 +234,38 @@ def _elsewhere(one: _Sum, difference: Difference) -> str:
         f"{_count(len(one.nodes), 'node')} {_do('run', one)} on another provider or "
         f"{_do('copy', one)} between memories "
         f"({_listed(one.about)}): {in_us(one.us + one.parent_us)}, in {difference.parent} "
-        f"{in_us(one.parent_us)}."
+        f"{_before(one.parent_us)}."
     )
 
 
 def _small(one: _Sum, difference: Difference) -> str:
     return (
         f"What a run takes beside its kernels is {in_us(one.us)} more than in "
-        f"{difference.parent}: every node costs a little by itself."
+        f"{difference.parent}: "
+        + (
+            f"every node costs a little by itself, and these are {difference.more_nodes:,} more."
+            if difference.called(one.us)
+            else "longer than calls of nodes take, so the machine was held up meanwhile."
+        )
     )
 
 
 def _other(one: _Sum, difference: Difference) -> str:
+    if not one.parent_us:
+        return (
+            f"{_operators(one)} {_verb(one, 'take')} {in_us(one.us)} that {difference.parent} "
+            f"doesn't need ({_listed(one.nodes)})."
+        )
     return (
-        f"What is computed alike in both takes {in_us(one.us)} longer here than in "
-        f"{difference.parent} ({_listed(one.about)})."
+        f"{_operators(one)}, the same kernel in both, {_verb(one, 'take')} longer here than in "
+        f"{_instead(one, difference)}."
+    )
+
+
+def _instead(one: _Sum, difference: Difference) -> str:
+    return (
+        f"{difference.parent}: {in_us(one.us + one.parent_us)} instead of {_before(one.parent_us)} "
+        f"in {_count(one.times, 'node')} ({_listed(one.nodes)})"
     )
 
 

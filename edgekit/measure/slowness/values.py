@@ -23,6 +23,19 @@ class Reason(msgspec.Struct, frozen=True):
     us: float | None
 
 
+class LeftInFloat(msgspec.Struct, frozen=True):
+    """The float model's nodes that a variant would be faster with in float, in the graph's order,
+    and how many µs a run that would win at least, by what they take in both.
+
+    `options` is what `edgekit quantize` has to be told to leave them in float; "" where a variant
+    isn't one that it made. It is an estimate: nothing was run.
+    """
+
+    nodes: tuple[str, ...]
+    us: float
+    options: str = ""
+
+
 class ExplainedNode(msgspec.Struct, frozen=True):
     """A node as it ran: its time in µs, what it does, and the share of its own limit.
 
@@ -50,7 +63,8 @@ class VariantExplained(msgspec.Struct, frozen=True):
     it, with a 95 % interval. `reasons` come with the most expensive first. Their µs, less what
     `gained_us` says that other nodes gain, make up what it is slower; `slower` says that it is, by
     more than the interval. `nodes` is how many ran, None where the provider tells of none, as
-    `untold` says in words.
+    `untold` says in words. `leave` names what it would be faster with in float; None where there is
+    no such thing.
     """
 
     variant: str
@@ -66,6 +80,7 @@ class VariantExplained(msgspec.Struct, frozen=True):
     top_nodes: tuple[ExplainedNode, ...]
     nodes: int | None = None
     untold: str = ""
+    leave: LeftInFloat | None = None
 
 
 class Explained(Shown, msgspec.Struct, frozen=True):

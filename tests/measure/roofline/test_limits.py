@@ -6,7 +6,7 @@ import pytest
 
 from edgekit.graph.work import Work
 from edgekit.measure.roofline.limits import bound_of, limit_of, parts_us, peaks_for, rate_at
-from edgekit.measure.roofline.peaks import MachinePeaks
+from edgekit.measure.roofline.rates import MachinePeaks
 
 MEASURED = MachinePeaks(
     provider="cpu",
@@ -60,6 +60,17 @@ def test_limits_are_summed_and_the_larger_part_names_the_bound() -> None:
     assert found.share == pytest.approx(0.30)
     assert (found.bound, found.operations, found.bytes) == ("compute", 2_001_000, 880_000)
     assert found.uncounted == ("odd",)
+
+
+@pytest.mark.parametrize(
+    ("now", "slowed", "outdone"),
+    [(None, False, False), (97.0, False, False), (55.0, True, False), (130.0, False, True)],
+)
+def test_what_the_machine_does_now_is_held_against_its_peak(
+    now: float | None, slowed: bool, outdone: bool
+) -> None:
+    peaks = peaks_for(MEASURED, 1 << 20, float_now_gflops=now)
+    assert (peaks.slowed, peaks.outdone) == (slowed, outdone)
 
 
 def test_what_is_not_measured_bounds_nothing() -> None:

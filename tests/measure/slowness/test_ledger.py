@@ -13,7 +13,7 @@ from edgekit.graph.loaded import LoadedNode  # noqa: E402
 from edgekit.graph.sized import Sized, SizedNode  # noqa: E402
 from edgekit.graph.work import Work  # noqa: E402
 from edgekit.measure.roofline.limits import Peaks  # noqa: E402
-from edgekit.measure.slowness.ledger import added_nodes, ledger  # noqa: E402
+from edgekit.measure.slowness.ledger import Entry, added_nodes, ledger  # noqa: E402
 from edgekit.measure.slowness.reasons import (  # noqa: E402
     Difference,
     memory_bound,
@@ -136,23 +136,52 @@ def test_what_a_model_could_do_without_is_told() -> None:
 
 def test_reasons_say_what_it_costs_the_most_expensive_first() -> None:
     before, after = ran(SOURCE, BEFORE), ran(WHOLE, AFTER, beside=6.0)
-    difference = Difference(sum(AFTER.values()) + 6, sum(BEFORE.values()), "int8", "fp32")
+    difference = Difference(sum(AFTER.values()) + 6, sum(BEFORE.values()), "int8", "fp32", 6)
     found, gained = reasons_of(ledger(SOURCE, before, after, ort_name=CPU), difference)
     assert [reason.sentence for reason in found] == [
         "Relu and Softmax stay in float between integers, in 1 place: 3 nodes that fp32 hasn't, "
         "2 conversions among them, take 16.0 µs.",
         "QLinearMatMul takes longer than MatMul in fp32: 55.0 µs instead of 40.0 µs in 1 node "
         "(second).",
-        "1 node lays values out anew (Transpose): 7.0 µs, in fp32 0.0 µs.",
+        "1 node lays values out anew (Transpose): 7.0 µs, in fp32 less than 1 µs.",
         "2 nodes that fp32 hasn't turn numbers into integers and back, and to the right scale "
         "(QuantizeLinear, DequantizeLinear): 7.0 µs.",
-        "What is computed alike in both takes 6.0 µs longer here than in fp32 (Softmax).",
+        "Softmax, the same kernel in both, takes longer here than in fp32: 26.0 µs instead of "
+        "20.0 µs in 1 node (norm).",
         "What a run takes beside its kernels is 6.0 µs more than in fp32: every node costs a "
-        "little by itself.",
+        "little by itself, and these are 6 more.",
     ]
     assert gained == 20.0
     told = sum(reason.us or 0.0 for reason in found) - gained
     assert told == pytest.approx(difference.variant_us - difference.parent_us)
+
+
+def test_little_alone_is_no_reason() -> None:
+    some = [
+        Entry("other", 1.5, ("a",), ("Add",), parent_us=5.0),
+        Entry("slower kernel", -30.0, ("b",), ("QLinearConv",), parent_us=50.0),
+    ]
+    assert reasons_of(some, Difference(171.5, 200.0, "int8", "fp32")) == ([], 28.5)
+
+
+def test_what_only_the_machine_did_stands_last() -> None:
+    some = [
+        Entry("small nodes", 900.0, ()),
+        Entry("conversions", 50.0, ("q",), ("QuantizeLinear",), conversions=1),
+    ]
+    found, _ = reasons_of(some, Difference(1150.0, 200.0, "int8", "fp32", 1))
+    assert [one.kind for one in found] == ["conversions", "small nodes"]
+    assert "so the machine was held up meanwhile" in found[-1].sentence
+
+
+def test_what_the_same_kernel_takes_more_here_and_less_there_is_chance() -> None:
+    some = [
+        Entry("other", us, (name,), ("Conv",), parent_us=50.0)
+        for name, us in (("a", 30.0), ("b", -29.0), ("c", 40.0), ("d", -20.0))
+    ]
+    found, gained = reasons_of(some, Difference(221.0, 200.0, "int8", "fp32"))
+    assert [(one.us, one.nodes) for one in found] == [(21.0, ("c", "a", "d", "b"))]
+    assert gained == 0
 
 
 def test_what_is_too_little_to_tell_apart_is_still_counted() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.measure.roofline.peaks import MachinePeaks, keep_peaks
+from edgekit.measure.roofline.peaks import keep_peaks
+from edgekit.measure.roofline.rates import MachinePeaks
 from edgekit.measure.ways import How
 from edgekit.terms import SlowReason, members
 
@@ -21,7 +22,7 @@ def test_the_examples_of_the_page_run(
 ) -> None:
     keep_peaks(How(), made_up_peaks)
     said = "".join(run_page(PAGE.name, tmp_path))
-    assert "HardSigmoid and Mul, which fp32 has in the kernels before, run" in said
+    assert "HardSigmoid and Mul, which fp32 has inside other kernels, run" in said
     assert "of what this machine can do, bound by " in said
 
 

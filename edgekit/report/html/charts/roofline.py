@@ -32,9 +32,8 @@ class Reached(NamedTuple):
 def roofline(
     reached: Sequence[Reached],
     roofs: Mapping[str, float],
-    copy_gb_s: float,
+    slopes: Mapping[str, float],
     *,
-    memory: str,
     name: str,
 ) -> Drawing:
     """Draw the machine's limits and where variants are below them.
@@ -42,19 +41,17 @@ def roofline(
     Args:
         reached: the variants.
         roofs: the peaks of products in 10^9 operations a second, by name.
-        copy_gb_s: how many 10^9 bytes a second are moved.
-        memory: what moves them, in a word.
+        slopes: how many 10^9 bytes a second are moved, by what moves them.
         name: what its ids begin with.
     """
     peaks = "; ".join(f"{label}: {digits(peak)} Gop/s" for label, peak in roofs.items())
+    moved = "; ".join(f"{label}: {digits(rate)} GB/s" for label, rate in slopes.items())
     tips = {f"point-{i}": f"{one.label}: {one.said}." for i, one in enumerate(reached)}
     return Drawing(
         name=name,
         title="Roofline: what the machine can do, and what variants reach",
-        description=f"{peaks}; {memory}: {digits(copy_gb_s)} GB/s. {' '.join(tips.values())}",
-        draw=lambda figure, narrow: _draw(
-            figure, reached, roofs, copy_gb_s, memory=memory, narrow=narrow
-        ),
+        description=f"{peaks}; {moved}. {' '.join(tips.values())}",
+        draw=lambda figure, narrow: _draw(figure, reached, roofs, slopes, narrow=narrow),
         wide=Size(WIDE, 420),
         narrow=Size(NARROW, 400),
         tips=tips,
@@ -65,9 +62,8 @@ def _draw(
     figure: Figure,
     reached: Sequence[Reached],
     roofs: Mapping[str, float],
-    copy_gb_s: float,
+    slopes: Mapping[str, float],
     *,
-    memory: str,
     narrow: bool,
 ) -> None:
     width, height = (float(n) * 72 for n in figure.get_size_inches())
@@ -75,8 +71,9 @@ def _draw(
     bare(axes)
     axes.grid(axis="y", color=INKS["rule"], linewidth=0.8)
     top = max(roofs.values())
-    ridge = top / copy_gb_s
-    low = min([one.per_byte for one in reached] + [min(roofs.values()) / copy_gb_s]) / 4
+    fastest, slowest = max(slopes.values()), min(slopes.values())
+    ridge = top / slowest
+    low = min([one.per_byte for one in reached] + [min(roofs.values()) / fastest]) / 4
     high = max([one.per_byte for one in reached] + [ridge]) * 4
     floor = min([one.gops for one in reached] + [top / 100]) / 3
     x = np.geomspace(low, high, 200)
@@ -84,7 +81,7 @@ def _draw(
         ink = INKS["second" if place else "first"]
         axes.plot(
             x,
-            np.minimum(peak, x * copy_gb_s),
+            np.minimum(peak, x * fastest),
             color=ink,
             linewidth=2,
             linestyle="-" if not place else (0, (6, 2)),
@@ -100,17 +97,21 @@ def _draw(
         )
     log_ticks(axes, low, high)
     log_ticks(axes, floor, top * 3, axis="y")
-    slope = _slope(axes, low, copy_gb_s)
-    start = max(low, floor / copy_gb_s) * 1.25
-    axes.text(
-        start,
-        start * copy_gb_s * 1.25,
-        f"{memory}: {digits(copy_gb_s)} GB/s",
-        rotation=slope,
-        rotation_mode="anchor",
-        color=INKS["ink"],
-        fontsize=11,
-    )
+    slope = _slope(axes, low, fastest)
+    for label, rate in slopes.items():
+        if rate != fastest:
+            below = x[x * rate <= top]
+            axes.plot(below, below * rate, color=INKS["rule"], linewidth=2, zorder=1)
+        start = max(low, floor / rate) * 1.25
+        axes.text(
+            start,
+            start * rate * 1.25,
+            f"{label}: {digits(rate)} GB/s",
+            rotation=slope,
+            rotation_mode="anchor",
+            color=INKS["ink"],
+            fontsize=11,
+        )
     for i, one in enumerate(reached):
         axes.scatter(
             [one.per_byte], [one.gops], s=70, color=INKS["accent"], zorder=4, gid=f"point-{i}"

@@ -31,7 +31,11 @@ def machine_limit(known: Known) -> Section | None:
     if known.explained is None:
         return None
     peaks = known.explained.peaks
-    rate = peaks.copy_gb_s
+    slopes = {}
+    if peaks.rates and peaks.memory_gb_s is not None:
+        # No variant lies above the fastest cache: its limit has every node at a rate below that.
+        slopes["fastest cache"] = max(peaks.rates.values())
+        slopes["main memory"] = peaks.memory_gb_s
     roofs = {
         name: peak
         for name, peak in (("float32", peaks.float_gflops), ("int8", peaks.int8_gops))
@@ -47,21 +51,19 @@ def machine_limit(known: Known) -> Section | None:
         for one in known.explained.variants
         if one.limit.operations and one.limit.bytes
     ]
-    if not roofs or not reached or rate is None:
+    if not roofs or not reached or not slopes:
         return None
-    drawing = roofline(
-        reached,
-        roofs,
-        rate,
-        memory="caches" if peaks.cached else "memory",
-        name="roofline",
-    )
+    drawing = roofline(reached, roofs, slopes, name="roofline")
     return Section(
         "roofline",
         "How near the limit of the machine",
-        "A flat line is the fastest product that was measured here, the slope what "
-        f"{'its caches' if peaks.cached else 'its memory'} can bring. A variant far below both has "
-        "something left to win; one that touches a line has not.",
+        "A flat line is the fastest product that was measured here, a slope what its fastest cache "
+        "and its main memory can bring. A variant far below all of them has something left to win; "
+        "one that touches a flat line or the upper slope has not. The share of the limit, in the "
+        "table, holds every node against the rate at which its own bytes come.",
         (Part("", drawing, grids.limits_grid(known.explained)),),
-        (f"Peaks, with {count(peaks.threads, 'thread')} on {peaks.provider}: {peaks.how}.",),
+        (
+            f"Peaks, with {count(peaks.threads, 'thread')} on {peaks.provider}: {peaks.how}.",
+            *known.explained.notes,
+        ),
     )
