@@ -86,15 +86,31 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        output.say_error("Interrupted; nothing was left half-written.")
-        return INTERRUPTED
+        return _interrupted()
     except SystemExit:
         # What click makes of a reader that has seen enough of a help text.
         return 0
-    except EdgekitError as error:
-        return _failed(error, debug=settings.debug)
     except Exception as error:
+        if _of_an_interrupt(error):
+            return _interrupted()
+        if isinstance(error, EdgekitError):
+            return _failed(error, debug=settings.debug)
         return _failed_unforeseen(error, debug=settings.debug)
+
+
+def _interrupted() -> int:
+    output.say_error("Interrupted; nothing was left half-written.")
+    return INTERRUPTED
+
+
+def _of_an_interrupt(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: one that comes while a library is imported is an
+    ImportError by the time it gets here."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _refuse_undecodable(arguments: list[str]) -> None:

@@ -48,9 +48,9 @@ def store(folder: Path, chosen: Chosen) -> Path | None:
 def chosen_on(folder: Path, package: Package, speed_key: str) -> Chosen | None:
     """Read what was chosen on a kind of machine; None where nothing was that still holds.
 
-    A choice of a variant whose files have changed or gone since doesn't, nor one of a variant that
-    isn't of the first graph, which takes other inputs; nor does what another version wrote in
-    another form.
+    A winner whose files have changed or gone since doesn't, nor one that isn't of the first graph,
+    which takes other inputs; nor does what another version wrote in another form. The fastest on
+    another provider for which that is so is left out alone: it was no faster than the winner.
     """
     content = measured.load(folder, speed_key, kind="choice", max_bytes=MAX_BYTES)
     if content is None:
@@ -63,7 +63,8 @@ def chosen_on(folder: Path, package: Package, speed_key: str) -> Chosen | None:
         return None
     if any(choice.session.provider != name for name, choice in chosen.by_provider.items()):
         return None
-    return _in_plain_words(chosen) if chosen.files == _hashes(package, chosen) else None
+    holding = _as_it_was(chosen, package)
+    return None if holding is None else _in_plain_words(holding)
 
 
 def chosen_elsewhere(folder: Path, package: Package, *, here: str) -> list[Chosen]:
@@ -92,14 +93,28 @@ def of_variants(chosen: Chosen, package: Package) -> Chosen | None:
             return None
         (winner,) = left.values()
     kept = msgspec.structs.replace(chosen, winner=winner, by_provider=left)
-    hashes = _hashes(package, kept)
+    hashes = _hashes(package, winner, *left.values())
     return None if hashes is None else msgspec.structs.replace(kept, files=hashes)
 
 
-def _hashes(package: Package, chosen: Chosen) -> dict[str, str] | None:
-    """Hash the files of all variants that a choice names; None where one isn't there, or is of
+def _as_it_was(chosen: Chosen, package: Package) -> Chosen | None:
+    """Leave of a choice what is about variants that haven't changed; None where the winner has."""
+
+    def holds(choice: Choice) -> bool:
+        hashes = _hashes(package, choice)
+        return hashes is not None and hashes.items() <= chosen.files.items()
+
+    left = {name: choice for name, choice in chosen.by_provider.items() if holds(choice)}
+    if not holds(chosen.winner):
+        return None
+    hashes = _hashes(package, chosen.winner, *left.values()) or {}
+    return msgspec.structs.replace(chosen, by_provider=left, files=hashes)
+
+
+def _hashes(package: Package, *some: Choice) -> dict[str, str] | None:
+    """Hash the files of all variants that choices name; None where one isn't there, or is of
     another graph than the one that `load` opens."""
-    named = {choice.variant for choice in (chosen.winner, *chosen.by_provider.values())}
+    named = {choice.variant for choice in some}
     first = package.graphs[0].name
     known = [v for v in package.variants if v.graph == first and v.name in named]
     if len(known) < len(named):

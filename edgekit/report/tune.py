@@ -12,8 +12,9 @@ from edgekit.report.figures import MISSING, count, digits, size, times
 from edgekit.report.kept import drop
 from edgekit.report.tables import Column, print_table, shown
 from edgekit.terms import Outcome
-from edgekit.tune.outline import Outline
+from edgekit.tune.outline import Outline, Planned
 from edgekit.tune.results import Tried, Tuned
+from edgekit.tune.ways import Way
 
 _COLOURS: dict[Outcome, str] = {"chosen": "green", "over budget": "red", "undecided": "yellow"}
 _EXPLAINED: tuple[Outcome, ...] = ("over budget", "undecided", "failed", "not tried")
@@ -28,21 +29,21 @@ def tuned(console: Console, path: str, done: Tuned) -> None:
     console.print(" · ".join(map(shown, conditions)), style="bold")
     ran = [tried for tried in done.tried if tried.p50_ms is not None]
     ran.sort(key=lambda tried: (tried.outcome != "chosen", -_speed(tried)))
-    print_table(console, _columns(ran))
-    console.print()
-    console.print(
-        "Speedups are against the float variant in its usual session, in the same rounds, with "
-        "their 95 % interval where they come from the last race. ◆ nothing else is faster, more "
-        "accurate and smaller at once.",
-        style="dim",
-    )
+    if ran:
+        print_table(console, _columns(ran))
+        console.print()
+        console.print(
+            f"Speedups are against {shown(done.baseline)}, in the same rounds, with their 95 % "
+            "interval where they come from the last race. ◆ nothing else is faster, more accurate "
+            "and smaller at once.",
+            style="dim",
+        )
     for tried in done.tried:
         if tried.outcome in _EXPLAINED:
             console.print(f"{shown(tried.label)}: {tried.outcome}: {shown(tried.reason)}")
     for note in done.notes:
         console.print(f"Note: {shown(note)}")
-    winner = next((t for t in done.tried if t.outcome == "chosen"), None)
-    label = winner.label if winner is not None else done.winner.variant
+    label = Way(done.winner.variant, done.winner.session).label
     console.print(f"[green]Chosen[/]: [bold]{shown(label)}[/]: {shown(done.why)}.")
     console.print(
         f"It took {done.took_s:.0f} s. edgekit.load takes it on machines of this kind."
@@ -70,7 +71,7 @@ def outlined(console: Console, path: str, plan: Outline) -> None:
         console,
         [
             Column("candidate", [shown(one.label) for one in plan.planned], left=True),
-            Column("", ["there" if one.there else "to make" for one in plan.planned], left=True),
+            Column("", [_state(one) for one in plan.planned], left=True),
             Column(
                 "about", [MISSING if one.there else f"{one.make_s:.0f} s" for one in plan.planned]
             ),
@@ -79,16 +80,26 @@ def outlined(console: Console, path: str, plan: Outline) -> None:
     )
     for note in plan.notes:
         console.print(f"Note: {shown(note)}")
+    to_make = [one for one in plan.planned if not one.there]
+    sure = sum(one.only_after is None for one in to_make)
+    more = len(to_make) - sure
+    following = (
+        f", {plan.following_s:.0f} s more for {count(more, 'variant')} if rewrites pay"
+        if more
+        else ""
+    )
     console.print(
-        f"About {plan.build_s:.0f} s to make {count(_to_make(plan), 'variant')} and "
+        f"About {plan.build_s:.0f} s to make {count(sure, 'variant')}{following}, and "
         f"{plan.races_s:.0f} s to race; other ways to run the fastest are tried on the way. "
         "Nothing was made."
     )
     console.print(f"Next: edgekit tune {shown(path)}")
 
 
-def _to_make(plan: Outline) -> int:
-    return sum(not one.there for one in plan.planned)
+def _state(one: Planned) -> str:
+    if one.there:
+        return "there"
+    return "to make" if one.only_after is None else f"if {shown(one.only_after)} pays"
 
 
 def _columns(ran: Sequence[Tried]) -> list[Column]:

@@ -30,34 +30,57 @@ class Entrant(msgspec.Struct, frozen=True):
     group: int = 0
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """Who won the last race, None for the float variant, and who can't be told from the winner.
+
+    `stayed` says that it won because it was chosen before, and nothing is faster by more than
+    noise.
+    """
+
+    winner: Entrant | None = None
+    alike: tuple[Entrant, ...] = ()
+    stayed: bool = False
+
+
 def faster(speedup: Estimate) -> bool:
     """Tell whether something is faster than the baseline by more than noise, and worth it."""
     return speedup.low > 1 and speedup.value >= MIN_GAIN
 
 
-def winner(entrants: Sequence[Entrant]) -> tuple[Entrant | None, list[Entrant]]:
+def decision(entrants: Sequence[Entrant], *, before: str | None = None) -> Decision:
     """Choose the fastest, and of those that can't be told from it the least demanding.
 
     That is the one whose session departs least from what is usual, then the most right, then the
-    smallest.
+    smallest. Where nobody is faster than the baseline by more than noise, nobody wins.
 
     Args:
         entrants: who keeps the budget and ran in the last race.
-
-    Returns:
-        The winner, None where nobody is faster than the baseline by more than noise, and who can't
-        be told from it.
+        before: the label of what was chosen before and stays, unless another or the baseline is
+            faster than it by more than noise.
     """
     better = [entrant for entrant in entrants if faster(entrant.speedup)]
+    found = _fastest(better)
+    stays = next((entrant for entrant in entrants if entrant.way.label == before), None)
+    if (
+        stays is not None
+        and stays is not found.winner
+        and stays.speedup.high >= 1
+        and not any(_slower(stays, other) for other in better)
+    ):
+        return Decision(stays, stayed=True)
+    return found
+
+
+def _fastest(better: Sequence[Entrant]) -> Decision:
     if not better:
-        return None, []
+        return Decision()
     fastest = max(better, key=lambda entrant: entrant.speedup.value)
     alike = [entrant for entrant in better if not _slower(entrant, fastest)]
     chosen = min(
         alike,
         key=lambda e: (departures(e.way.session), round(loss(e.quality), 4), e.size_bytes),
     )
-    return chosen, [entrant for entrant in alike if entrant is not chosen]
+    return Decision(chosen, tuple(entrant for entrant in alike if entrant is not chosen))
 
 
 def _slower(entrant: Entrant, than: Entrant) -> bool:

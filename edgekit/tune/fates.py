@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from edgekit.metrics import Estimate
 from edgekit.terms import Outcome
-from edgekit.tune.deciding import Entrant, faster
+from edgekit.tune.deciding import Decision, faster
 from edgekit.tune.results import Tried
+
+FLOAT = "the float variant"
+"""What the baseline is in words, unless a package has none."""
 
 
 def fate(
@@ -18,6 +21,8 @@ def fate(
     alike: Collection[str],
     on_front: bool,
     stage: int | None,
+    stayed: bool = False,
+    against: str = FLOAT,
 ) -> tuple[Outcome, str]:
     """Say what became of a candidate that ran and keeps the budget, and why.
 
@@ -28,12 +33,14 @@ def fate(
         alike: the labels of those that can't be told from the winner.
         on_front: nobody is faster, more accurate and smaller at once.
         stage: the number of the last race; None where there was no time for one.
+        stayed: the winner was chosen before, and has to be beaten by more than noise.
+        against: what the baseline is, in words.
     """
     if tried.label == won:
         return "chosen", ""
     if tried.speedup is None:
         return "kept", ""
-    ratio = f"×{tried.speedup.value:.2f} of the float variant's speed"
+    ratio = f"×{tried.speedup.value:.2f} of {against}'s speed"
     if tried.speedup.high < 1:
         return "slower", ratio
     outcome: Outcome = "kept" if on_front else "beaten"
@@ -44,6 +51,8 @@ def fate(
     if not faster(tried.speedup) and tried.stage == stage:
         return "beaten", f"{ratio}, which noise alone could be"
     if tried.speedup.value >= best:
+        if tried.stage == stage and stayed:
+            return outcome, f"{ratio}: faster than {won}, chosen before, by no more than noise"
         if tried.stage == stage:
             return outcome, f"{ratio}: slower than what can't be told from {won}"
         return outcome, f"{ratio} in an earlier race, in which others were faster"
@@ -52,24 +61,29 @@ def fate(
     return outcome, f"{ratio}: {won} is faster"
 
 
-def why(winner: Entrant | None, alike: Sequence[Entrant], *, raced: bool) -> str:
-    """Say why the winner won, or the float variant where nobody did.
+def why(decided: Decision, *, raced: bool, complete: bool = True, against: str = FLOAT) -> str:
+    """Say why the winner won, or the baseline where nobody did.
 
     Args:
-        winner: who won.
-        alike: who can't be told from it.
+        decided: who won.
         raced: whether there was a last race.
+        complete: whether there was time for everything.
+        against: what the baseline is, in words.
     """
+    winner = decided.winner
     if winner is None:
         if not raced:
-            return "the float variant: nothing else was raced to the end"
-        return "the float variant: nothing that keeps the budget is faster by more than noise"
+            return f"{against}: nothing else was raced to the end"
+        said = "nothing that keeps the budget is faster by more than noise"
+        return f"{against}: {said if complete else f'of what there was time for, {said}'}"
     said = (
         f"×{winner.speedup.value:.2f} [{winner.speedup.low:.2f}, {winner.speedup.high:.2f}] "
-        "of the float variant's speed, inside the budget"
+        f"of {against}'s speed, inside the budget"
     )
-    if alike:
-        others = ", ".join(entrant.way.label for entrant in alike)
+    if decided.stayed:
+        said += "; chosen before, and in this short race nothing beats it by more than noise"
+    if decided.alike:
+        others = ", ".join(entrant.way.label for entrant in decided.alike)
         said += f"; {others} can't be told from it, and it asks for less"
     return said
 

@@ -100,6 +100,21 @@ def done_with(found: Tuned | None, package: Package) -> dict[str, list[Tried]]:
     return over
 
 
+def made_before(found: Tuned | None, setting: Setting) -> tuple[str, ...]:
+    """Name the variants that earlier searches added: `found`, which this one goes on with, else one
+    that didn't come to its end and would leave them behind for good."""
+    last = found or load(setting.path, setting.speed_key)
+    if last is None or (found is None and last.finished):
+        return ()
+    there = {variant.name: variant for variant in setting.package.variants}
+    return tuple(
+        name
+        for name in last.made
+        if name not in there
+        or file_hashes(setting.package, [there[name]]).items() <= last.files.items()
+    )
+
+
 def size_bytes(package: Package, variant: str) -> int:
     """Add up the files of a variant."""
     files = reading.files_of(reading.variant_named(package, variant))

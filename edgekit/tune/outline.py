@@ -15,7 +15,7 @@ from edgekit.tune.memory import done_with
 from edgekit.tune.memory import earlier as found_earlier
 from edgekit.tune.racing import plan_of
 from edgekit.tune.setting import prepare
-from edgekit.tune.steps import worth_making
+from edgekit.tune.steps import still_to_make, worth_making
 from edgekit.tune.timing import making_s, pace_of
 from edgekit.tune.ways import Way, first_ways
 
@@ -24,7 +24,10 @@ SCHEMA_VERSION = 1
 
 class Planned(msgspec.Struct, frozen=True):
     """A candidate of the first race: whether its variant is there, how long it takes to make if
-    not, in seconds, and why it is worth a try."""
+    not, in seconds, and why it is worth a try.
+
+    `only_after` names the variant that must pay before this one is made, where there is one.
+    """
 
     label: str
     variant: str
@@ -32,13 +35,15 @@ class Planned(msgspec.Struct, frozen=True):
     there: bool
     make_s: float
     why: str
+    only_after: str | None = None
 
 
 class Outline(msgspec.Struct, frozen=True):
     """What a search would do: make variants for `build_s`, and race for `races_s`, in seconds.
 
-    The figures are rough: they come from a few calls of the float variant, and repairing a variant
-    that misses the budget takes longer than making one.
+    `following_s` is what those take that are made only if others pay. The figures are rough: they
+    come from a few calls of the float variant, and repairing a variant that misses the budget takes
+    longer than making one.
     """
 
     package: str
@@ -48,12 +53,14 @@ class Outline(msgspec.Struct, frozen=True):
     planned: tuple[Planned, ...]
     build_s: float
     races_s: float
+    following_s: float = 0.0
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property
     def total_s(self) -> float:
-        return self.build_s + self.races_s
+        """Say how long it takes at most, as far as can be told."""
+        return self.build_s + self.following_s + self.races_s
 
 
 def outline(
@@ -96,20 +103,20 @@ def outline(
         wall_s=wall_s,
     )
     pace = pace_of(setting.track, cases=setting.evaluation.cases)
-    steps, notes = worth_making(setting.parent, setting.usable)
+    steps, notes = worth_making(setting.parent, setting.usable, weights=setting.weights)
     known = done_with(found_earlier(setting), setting.package)
     there = {variant.name for variant in setting.subject.variants}
+    sure, following = still_to_make(steps, there=there, done_with=known)
     planned = [
         Planned(way.label, way.variant, way.session, True, 0.0, _why(way, setting.track.baseline))
         for way in first_ways(setting.variants, setting.usable)
     ]
-    for step in steps:
-        if step.name in there or step.name in known:
-            continue
+    for step in (*sure, *following):
         make_s = making_s(step, setting, pace)
         way = Way(step.name, SessionChoice(provider=step.provider))
-        planned.append(Planned(way.label, step.name, way.session, False, make_s, step.why))
-    n = len(planned)
+        after = step.parent if step in following else None
+        planned.append(Planned(way.label, step.name, way.session, False, make_s, step.why, after))
+    n = len(planned) - len(following)
     first, second = (plan_of(stage, last=False, wall_s=wall_s) for stage in (1, 2))
     races_s = pace.race_s(n, first, cases=setting.evaluation.cases)
     races_s += pace.race_s(n + 8, second) + pace.last_s
@@ -120,8 +127,9 @@ def outline(
         budgets=setting.data.budgets,
         evaluation=f"{evaluation.cases:,} {evaluation.name}",
         planned=tuple(planned),
-        build_s=sum(one.make_s for one in planned),
+        build_s=sum(one.make_s for one in planned if one.only_after is None),
         races_s=races_s,
+        following_s=sum(one.make_s for one in planned if one.only_after is not None),
         notes=(*setting.notes, *notes),
     )
 

@@ -65,6 +65,11 @@ class Race(msgspec.Struct, frozen=True):
         return found
 
     @property
+    def starts(self) -> int:
+        """Count the starts that everyone had."""
+        return min(len(bench.measurements[0].starts) for bench in self.benches)
+
+    @property
     def measured(self) -> dict[str, Measurement]:
         """List what was measured of each candidate, and of the baseline, by label."""
         return {one.label: one for bench in self.benches for one in bench.measurements}

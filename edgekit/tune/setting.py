@@ -21,6 +21,7 @@ from edgekit.providers import ProviderInfo
 from edgekit.tensors import Dataset
 from edgekit.terms import Metric, Undecided
 from edgekit.tune.building import Data
+from edgekit.tune.fates import FLOAT
 from edgekit.tune.racing import Track
 from edgekit.tune.ways import Way, usable_providers
 
@@ -31,6 +32,7 @@ DEFAULT_BUDGETS: dict[Metric, Budget] = {
 }
 """What must be kept where nothing is said: half a point of the right answers, 99 of 100 classes,
 or a mean cosine of 0.99 to the original's answers."""
+_INTEGERS = ("int8", "int4")
 _SEED = 1
 
 
@@ -59,6 +61,17 @@ class Setting:
         """Its manifest's values."""
         assert self.track.subject.package is not None
         return self.track.subject.package
+
+    @property
+    def baseline(self) -> str:
+        """What the baseline is, in words: a package may have no float variant."""
+        return FLOAT if self.parent.precision not in _INTEGERS else self.parent.name
+
+    def weights(self) -> dict[str, int]:
+        """Count the weights that each operator of the float variant reads."""
+        from edgekit.graph.weights import weights_by_operator
+
+        return weights_by_operator(self.path / self.parent.model)
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -94,7 +107,8 @@ def prepare(
 
     Raises:
         BadValue: it is an .onnx file, a batch that the model doesn't take, a budget that can't be
-            had of the cases, or there are no cases to measure accuracy on.
+            had of the cases, there are no cases to measure accuracy on, or no variant that takes
+            all sizes.
         UnknownName, ProviderUnavailable: a provider isn't there.
         NotFound, CorruptPackage: the package can't be read.
     """
@@ -108,6 +122,14 @@ def prepare(
     subject = open_subject(path, wall_s=wall_s)
     assert subject.package is not None
     assert subject.graph is not None
+    parent = next((variant for variant in subject.variants if not variant.sizes), None)
+    if parent is None:
+        raise BadValue(
+            what=f"a search on {path}",
+            asked="done where every variant takes some sizes alone "
+            f"({_fixed(subject.variants[0])})",
+            expected="the package that they were made in, with the variant that takes all sizes",
+        )
     feed, sizes, rows = timing_feed(subject.signature, example(subject), batch=batch)
     given = given_evaluation([subject], eval_data=eval_data, calib_data=calib_data)
     evaluation = given or package_data(path, subject.package, subject.graph, split="test")
@@ -134,11 +156,10 @@ def prepare(
         budgets = [DEFAULT_BUDGETS[told]]
         notes.append(f"no budget was given: {budgets[0]} is taken")
     refuse_unavailable(budgets, evaluation, metric=metric)
-    parent = next(variant for variant in subject.variants if not variant.sizes)
     notes += [
-        f"{variant.name} isn't tried: it takes {', '.join(f'{k} {n}' for k, n in fixed)} alone"
+        f"{variant.name} isn't tried: it takes {_fixed(variant)} alone"
         for variant in subject.variants
-        if (fixed := variant.sizes.items())
+        if variant.sizes
     ]
     calibration = subject.graph.calibration
     machine = machines.describe()
@@ -170,6 +191,10 @@ def again(setting: Setting) -> Setting:
     subject = open_subject(setting.path, wall_s=setting.wall_s)
     track = msgspec.structs.replace(setting.track, subject=subject)
     return Setting(**{**vars(setting), "track": track})
+
+
+def _fixed(variant: Variant) -> str:
+    return ", ".join(f"{name} {n}" for name, n in variant.sizes.items())
 
 
 def _of_baseline(parent: Variant, usable: Sequence[ProviderInfo]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -42,13 +42,23 @@ class Step(msgspec.Struct, frozen=True):
     parent: str | None = None
 
 
-def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[Step], list[str]]:
+def worth_making(
+    parent: Variant,
+    usable: Sequence[ProviderInfo],
+    *,
+    weights: Callable[[], Mapping[str, int]],
+) -> tuple[list[Step], list[str]]:
     """List the variants to make of a float one, and what to know.
 
     Rewrites come last: they take the longest, most of them pay nowhere, and where there is little
     time they would leave none for the rest.
 
     What two providers want alike is made once, for the first of them.
+
+    Args:
+        parent: the float variant.
+        usable: the providers to search on.
+        weights: counts the weights that each operator reads; called only where it matters.
     """
     if parent.precision != "fp32":
         return [], [f"{parent.name} is {parent.precision}: only variants that exist are tried"]
@@ -60,7 +70,7 @@ def worth_making(parent: Variant, usable: Sequence[ProviderInfo]) -> tuple[list[
     made: list[tuple[Scheme, QuantRules]] = []
     for provider in usable:
         for info in infos:
-            why = _reason(info.name, parent.facts, provider)
+            why = _reason(info.name, parent.facts, provider, weights)
             if not why:
                 continue
             try:
@@ -102,12 +112,39 @@ def from_optimized(steps: Sequence[Step], optimized: str) -> list[Step]:
     ]
 
 
+def still_to_make(
+    steps: Sequence[Step], *, there: Collection[str], done_with: Collection[str]
+) -> tuple[list[Step], list[Step]]:
+    """List what is to be made in any case, and what follows only if rewrites pay.
+
+    Args:
+        steps: what is worth making.
+        there: the variants that exist.
+        done_with: those that need not be made once more.
+    """
+
+    def still(some: Sequence[Step]) -> list[Step]:
+        return [step for step in some if step.name not in there and step.name not in done_with]
+
+    sure = still(steps)
+    rewrites = next((step.name for step in steps if step.scheme is None), None)
+    if rewrites is None or rewrites in done_with:
+        return sure, []
+    following = still(from_optimized(steps, rewrites))
+    return (sure + following, []) if rewrites in there else (sure, following)
+
+
 def of_optimized(name: str) -> bool:
     """Tell by its name whether a variant is made of rewritten floats."""
     return name.endswith(_OF_OPTIMIZED)
 
 
-def _reason(scheme: Scheme, facts: GraphFacts, provider: ProviderInfo) -> str:
+def _reason(
+    scheme: Scheme,
+    facts: GraphFacts,
+    provider: ProviderInfo,
+    weights: Callable[[], Mapping[str, int]],
+) -> str:
     """Say why a scheme may pay for a model on a provider, empty where it can't."""
     if scheme in _PRECISIONS:
         computes = _PRECISIONS[scheme] in provider.precisions and provider.device
@@ -118,7 +155,11 @@ def _reason(scheme: Scheme, facts: GraphFacts, provider: ProviderInfo) -> str:
     if scheme in ("int8-weight", "int4-weight"):
         if _FLOAT_BYTES * facts.parameters < _MEMORY_BOUND_BYTES:
             return ""
-        return f"{_FLOAT_BYTES * facts.parameters / 1e6:.0f} MB of weights are read at every call"
+        read = weights()
+        read_bytes = _FLOAT_BYTES * sum(read.get(name, 0) for name in gaining)
+        if read_bytes < _MEMORY_BOUND_BYTES:
+            return ""
+        return f"its products read {read_bytes / 1e6:.0f} MB of weights at every call"
     counts = ", ".join(f"{facts.operators[name]} {name}" for name in gaining)
     return f"it has {counts}"
 

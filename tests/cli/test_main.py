@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgekit.cli.main import BUG, cli
-from edgekit.errors import BadValue
+from edgekit.errors import BadValue, MissingExtra
 from edgekit.workers import WorkerFault
 
 Here = Callable[..., int]
@@ -138,6 +138,19 @@ def test_ctrl_c_is_one_sentence(
     failing(monkeypatch, KeyboardInterrupt())
     assert here("doctor") == 130
     assert capsys.readouterr().err.strip() == "Interrupted; nothing was left half-written."
+
+
+def test_ctrl_c_while_a_library_is_imported_is_no_bug(
+    here: Here, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    behind = ImportError("initialization failed")
+    behind.__cause__ = KeyboardInterrupt()
+    missing = MissingExtra(module="onnx", extra="build", what="Reading it")
+    missing.__context__ = behind
+    for error in (behind, missing):
+        failing(monkeypatch, error)
+        assert here("doctor") == 130
+        assert capsys.readouterr().err.strip() == "Interrupted; nothing was left half-written."
 
 
 def test_an_error_cannot_steer_the_terminal(

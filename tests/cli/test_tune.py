@@ -28,7 +28,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgekit.tune import racing
 
     step = Step("int8-dynamic", "int8-dynamic", "cpu", "it has 1 MatMul")
-    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([step], []))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable, **_: ([step], []))
     monkeypatch.setattr(
         racing,
         "plan_of",

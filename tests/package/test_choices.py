@@ -49,6 +49,19 @@ def test_another_variant_changes_nothing_and_its_own_ends_it(
     assert read(with_fast) is None
 
 
+def test_a_loser_that_is_gone_ends_its_own_part_alone(with_fast: Path, choose: Choose) -> None:
+    choose(with_fast, key=KEY, by_provider={"cpu": "fast", "qnn": "fp32"})
+    package = reading.read(with_fast)
+    first, fast = package.variants
+    renamed = msgspec.structs.replace(first, name="float")
+    commit.commit(with_fast, msgspec.structs.replace(package, variants=(renamed, fast)), {})
+    found = read(with_fast)
+    assert found is not None
+    assert set(found.by_provider) == {"cpu"}
+    assert found.winner.variant == "fast"
+    assert found.files == {"fast.onnx": package.files["fast.onnx"].sha256}
+
+
 def test_what_is_left_of_a_choice_needs_no_guess(with_fast: Path, choose: Choose) -> None:
     package = reading.read(with_fast)
     fp32, fast = package.variants

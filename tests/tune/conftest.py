@@ -8,8 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.budgets import Budget
 from edgekit.measure.plan import Plan
-from edgekit.tune import racing, tuning
+from edgekit.measure.results import Bench, Measurement, Quality, Start
+from edgekit.tensors import RunFacts
+from edgekit.tune import halving, racing
+from edgekit.tune.setting import Setting, prepare
+from edgekit.tune.ways import Way
 
 INPUTS, HIDDEN, CLASSES = 64, 96, 10
 
@@ -28,7 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return Plan(starts=2, rounds=1, turn_s=0.005, warm_up_s=0.005, wall_s=wall_s, seed=stage)
 
     monkeypatch.setattr(racing, "plan_of", plan)
-    monkeypatch.setattr(tuning, "_REFINED", 1)
+    monkeypatch.setattr(halving, "REFINED", 1)
 
 
 @pytest.fixture
@@ -61,5 +66,48 @@ def network(tmp_path: Path) -> Callable[[], Path]:
             calib_data=str(tmp_path / "train.npz"),
         )
         return path
+
+    return make
+
+
+@pytest.fixture
+def setting(network: Callable[[], Path]) -> Setting:
+    return prepare(network(), providers=("cpu",), budgets=(Budget("cosine", 0.9),))
+
+
+@pytest.fixture
+def raced() -> Callable[..., racing.Race]:
+    """Make up races of one group, in ns a call; the float variant takes 1,000."""
+
+    def make(
+        setting: Setting,
+        *entries: tuple[Way, int, Quality | None],
+        plan: Plan | None = None,
+        starts: int = 2,
+    ) -> racing.Race:
+        baseline = setting.track.baseline
+        measurements = [
+            Measurement(
+                way.label,
+                RunFacts(way.session.provider, "fp32", threads=1),
+                [Start(1, 1, 1, None, [], [[ns, ns]]) for _ in range(starts)],
+                1000,
+                quality=quality,
+            )
+            for way, ns, quality in [(baseline, 1000, None), *entries]
+        ]
+        bench = Bench(
+            name="net",
+            baseline=baseline.label,
+            baseline_is="the float variant",
+            metric="closeness",
+            sizes={},
+            batch=1,
+            threads=1,
+            machine=setting.track.machine,
+            plan=plan or Plan(),
+            measurements=measurements,
+        )
+        return racing.Race((bench,))
 
     return make

@@ -12,7 +12,7 @@ from edgekit.measure.results import Measurement, Quality, Start
 from edgekit.metrics import Estimate
 from edgekit.package.values import SessionChoice
 from edgekit.tensors import RunFacts
-from edgekit.tune.deciding import Entrant, faster, front, loss, winner
+from edgekit.tune.deciding import Decision, Entrant, decision, faster, front, loss
 from edgekit.tune.ways import Way
 
 STARTS, ROUNDS, CALLS = 5, 4, 8
@@ -57,12 +57,12 @@ def test_what_is_no_faster_than_float_never_wins(slower: list[float], seed: int)
         entrant(timings(1.1 * factor, seed=seed + i + 1), baseline)
         for i, factor in enumerate(slower)
     ]
-    assert winner(field)[0] is None
+    assert decision(field).winner is None
 
 
 def test_noise_alone_seldom_makes_a_winner() -> None:
     tries = [
-        winner([entrant(timings(1.0, seed=2 * n), timings(1.0, seed=2 * n + 1))])[0]
+        decision([entrant(timings(1.0, seed=2 * n), timings(1.0, seed=2 * n + 1))]).winner
         for n in range(200)
     ]
     assert sum(found is not None for found in tries) <= 10
@@ -72,8 +72,8 @@ def test_the_fastest_wins_where_it_can_be_told() -> None:
     baseline = timings(1.0, seed=0)
     slow = entrant(timings(0.8, seed=1), baseline, name="slow")
     fast = entrant(timings(0.4, seed=2), baseline, name="fast")
-    assert winner([slow, fast]) == (fast, [])
-    assert winner([]) == (None, [])
+    assert decision([slow, fast]) == Decision(fast)
+    assert decision([]) == Decision()
 
 
 def test_of_those_that_cannot_be_told_apart_the_least_demanding_wins() -> None:
@@ -81,9 +81,25 @@ def test_of_those_that_cannot_be_told_apart_the_least_demanding_wins() -> None:
     spinning = entrant(timings(0.495, seed=1), baseline, name="same", idle="spin")
     large = entrant(same, baseline, name="large", size_bytes=9000)
     plain = entrant(same, baseline, name="plain")
-    chosen, alike = winner([spinning, large, plain])
-    assert chosen is plain
-    assert alike == [spinning, large]
+    assert decision([spinning, large, plain]) == Decision(plain, (spinning, large))
+
+
+def test_what_was_chosen_before_stays_until_something_is_faster_by_more_than_noise() -> None:
+    baseline, same = timings(1.0, seed=0), timings(0.5, seed=1)
+    spinning = entrant(same, baseline, name="same", idle="spin")
+    plain = entrant(timings(0.495, seed=1), baseline, name="plain")
+    fast = entrant(timings(0.25, seed=2), baseline, name="fast")
+    before = spinning.way.label
+    assert decision([spinning, plain]).winner is plain
+    assert decision([spinning, plain], before=before) == Decision(spinning, stayed=True)
+    assert decision([spinning, plain, fast], before=before) == Decision(fast)
+    assert not decision([spinning], before=before).stayed, "it would have won anyway"
+    near = entrant(timings(1.0, seed=3, noise=0.3), baseline, name="near")
+    assert near.speedup.low < 1 < near.speedup.high
+    assert decision([near]).winner is None
+    assert decision([near], before=near.way.label).winner is near
+    slow = entrant(timings(2.0, seed=3), baseline, name="slow")
+    assert decision([slow], before=slow.way.label).winner is None, "float is faster"
 
 
 def test_those_of_different_groups_are_compared_by_what_each_is_against_the_baseline() -> None:
@@ -93,9 +109,9 @@ def test_those_of_different_groups_are_compared_by_what_each_is_against_the_base
     held_to = msgspec.structs.replace(second, starts=second.starts[:3])
     fast = entrant(timings(0.3, seed=1), first, name="fast", idle="spin")
     slow = msgspec.structs.replace(entrant(short, held_to, name="slow"), group=1)
-    assert winner([fast, slow]) == (fast, [])
+    assert decision([fast, slow]) == Decision(fast)
     near = msgspec.structs.replace(fast, way=slow.way, measured=short, group=1)
-    assert winner([fast, near]) == (near, [fast])
+    assert decision([fast, near]) == Decision(near, (fast,))
 
 
 def test_a_gain_below_two_percent_is_none() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from edgekit.metrics import Estimate
 from edgekit.package.values import SessionChoice
+from edgekit.tune.deciding import Decision
 from edgekit.tune.fates import brought_to, fate, slowness, why
 from edgekit.tune.results import Tried
 
@@ -34,6 +35,7 @@ def tried(speedup: float | None, *, label: str = "x · cpu", stage: int = 3) -> 
     [
         (tried(1.41, label="int8 · cpu"), {}, True, "chosen", ""),
         (tried(None, label="fp32 · cpu"), {}, True, "kept", ""),
+        (tried(0.9), {"against": "int8"}, True, "slower", "×0.90 of int8's speed"),
         (tried(0.9), {}, True, "slower", "×0.90 of the float variant's speed"),
         (tried(1.0), {}, True, "beaten", "which noise alone could be"),
         (tried(1.2), {}, False, "beaten", "int8 · cpu is faster"),
@@ -42,6 +44,7 @@ def tried(speedup: float | None, *, label: str = "x · cpu", stage: int = 3) -> 
         (tried(1.43, label="int8 · cpu, spin"), {}, False, "beaten", "and that asks for less"),
         (tried(1.7, stage=2), {}, False, "beaten", "in an earlier race, in which others were"),
         (tried(1.7), {}, False, "beaten", "slower than what can't be told from int8 · cpu"),
+        (tried(1.7), {"stayed": True}, False, "beaten", "chosen before, by no more than noise"),
         (tried(1.7), {"stage": None}, True, "kept", "there was no time for a last race"),
         (tried(0.9), {"stage": None}, True, "slower", "×0.90"),
     ],
@@ -55,8 +58,10 @@ def test_what_became_of_a_candidate_is_said(
 
 
 def test_the_float_variant_wins_for_one_of_two_reasons() -> None:
-    assert "by more than noise" in why(None, [], raced=True)
-    assert "nothing else was raced to the end" in why(None, [], raced=False)
+    assert "by more than noise" in why(Decision(), raced=True)
+    assert "of what there was time for" in why(Decision(), raced=True, complete=False)
+    assert why(Decision(), raced=True, against="int8").startswith("int8: nothing")
+    assert "nothing else was raced to the end" in why(Decision(), raced=False)
 
 
 def test_times_of_an_earlier_race_are_brought_to_the_last() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import edgekit
@@ -17,14 +19,14 @@ from edgekit.measure import ways
 from edgekit.measure.plan import Plan
 from edgekit.measure.ways import How
 from edgekit.package import choices, reading
-from edgekit.tune import building, making, memory, outline, racing, setting, standing, tune, tuning
+from edgekit.tune import building, ending, halving, making, memory, outline, racing, setting, tune
 from edgekit.tune.building import Built
 from edgekit.tune.clock import TimeUp
+from edgekit.tune.deciding import Decision
 from edgekit.tune.racing import Track
 from edgekit.tune.results import Tried, Tuned
 from edgekit.tune.setting import Setting
 from edgekit.tune.steps import Step
-from edgekit.tune.timing import Pace
 from edgekit.tune.ways import Way
 from edgekit.workers import Call
 
@@ -37,7 +39,7 @@ STATIC = Step("int8-static", "int8-static", "cpu", "it has 2 MatMul")
 @pytest.fixture
 def static_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a search make one variant, so that it is short."""
-    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([STATIC], []))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable, **_: ([STATIC], []))
 
 
 def by_label(done: Tuned) -> dict[str, Tried]:
@@ -96,11 +98,11 @@ def test_an_interrupted_search_goes_on_where_it_was(
 
     monkeypatch.setattr(making, "build", counted)
 
-    def interrupt(self: object, field: object, pace: object) -> None:
+    def interrupt(self: object, field: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(tuning._Search, "_refine", interrupt)
+        patched.setattr(halving.Races, "_refine", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tune(path, providers=("cpu",), budgets=LOOSE)
     left = memory.load(path, machine.speed_key(machine.describe()))
@@ -125,12 +127,12 @@ def test_a_search_that_was_interrupted_in_its_last_race_needs_that_alone(
         raced.append(len(ways))
         return race(track, ways, plan, **options)
 
-    def interrupt(self: object, field: object, pace: object) -> None:
+    def interrupt(self: object, field: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(racing, "race", counted)
     with monkeypatch.context() as patched:
-        patched.setattr(tuning._Search, "_last_race", interrupt)
+        patched.setattr(halving.Races, "_last", interrupt)
         with pytest.raises(KeyboardInterrupt):
             tune(path, providers=("cpu",), budgets=LOOSE)
     left = memory.load(path, machine.speed_key(machine.describe()))
@@ -149,9 +151,9 @@ def test_what_was_taken_out_is_not_made_again(
     """Both searches end without all that could be tried; the first took a variant out again."""
     path = network()
     later = Step("int8-dynamic", "int8-dynamic", "cpu", "it has 2 MatMul")
-    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([STATIC, later], []))
-    monkeypatch.setattr(tuning, "winner", lambda entrants: (None, []))
-    monkeypatch.setattr(standing, "front", lambda points: frozenset())
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable, **_: ([STATIC, later], []))
+    monkeypatch.setattr(halving, "decision", lambda entrants, **_: Decision())
+    monkeypatch.setattr(ending, "front", lambda points: frozenset())
     built: list[str] = []
     before = building.build
 
@@ -178,14 +180,14 @@ def test_what_was_taken_out_is_not_made_again(
 def test_time_that_is_over_in_a_race_leaves_the_last_one(
     network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raced = tuning._Search._raced
+    raced = halving.Races._raced
 
-    def over(self: Any, ways: Sequence[Way], pace: Pace, **options: Any) -> racing.Race:
+    def over(self: Any, ways: Sequence[Way], **options: Any) -> racing.Race:
         if not options:
             raise TimeUp
-        return raced(self, ways, pace, **options)
+        return raced(self, ways, **options)
 
-    monkeypatch.setattr(tuning._Search, "_raced", over)
+    monkeypatch.setattr(halving.Races, "_raced", over)
     path = network()
     done = tune(path, providers=("cpu",), budgets=LOOSE)
     assert not any("time ran out before the last race" in note for note in done.notes)
@@ -198,12 +200,12 @@ def test_time_that_is_over_in_a_race_leaves_the_last_one(
 def test_time_that_is_over_before_the_last_race_takes_nothing_out(
     network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def over(self: object, pace: object) -> None:
+    def over(self: object) -> None:
         raise TimeUp
 
     path = network()
     with monkeypatch.context() as patched:
-        patched.setattr(tuning._Search, "_first_race", over)
+        patched.setattr(halving.Races, "_first", over)
         done = tune(path, providers=("cpu",), budgets=LOOSE)
     assert not done.finished
     assert "int8-static" in {variant.name for variant in reading.read(path).variants}
@@ -213,7 +215,9 @@ def test_what_could_not_be_made_is_a_row_and_not_tried_again(
     network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impossible = Step("int8-static", "int8-static", "tensorrt-nowhere", "it has 2 MatMul")
-    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([impossible], ["a note"]))
+    monkeypatch.setattr(
+        making, "worth_making", lambda parent, usable, **_: ([impossible], ["a note"])
+    )
     done = tune(network(), providers=("cpu",))
     tried = {one.variant: one for one in done.tried}["int8-static"]
     assert tried.outcome == "failed"
@@ -240,34 +244,58 @@ def test_what_was_chosen_before_is_not_lost_for_want_of_time(
     tune(path, providers=("cpu",), budgets=LOOSE)
     key = machine.speed_key(machine.describe())
     before = choices.chosen_on(path, reading.read(path), key)
-    tune(path, providers=("cpu",), budgets=LOOSE, fresh=True, time_limit_s=0.01)
+    assert before is not None
+    again = tune(path, providers=("cpu",), budgets=LOOSE, fresh=True, time_limit_s=0.01)
     assert choices.chosen_on(path, reading.read(path), key) == before
+    assert (again.winner.variant, again.winner.session) == (
+        before.winner.variant,
+        before.winner.session,
+    )
+    assert again.why.endswith("; chosen before, inside a cosine of at least 0.9")
 
 
 def test_a_package_that_cannot_be_changed_is_searched_as_it_is(
-    network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
+    network: Network, quick: None, static_alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgekit.errors import StorageError
 
     def refuse(folder: Path) -> None:
         raise StorageError(path=str(folder), problem="it is read-only")
 
-    monkeypatch.setattr(making, "refuse_unlockable", refuse)
     path = network()
-    done = tune(path, providers=("cpu",))
-    assert any("only variants that exist are tried" in note for note in done.notes)
-    assert {one.variant for one in done.tried} == {reading.read(path).variants[0].name}
+    with monkeypatch.context() as patched:
+        patched.setattr(making, "refuse_unlockable", refuse)
+        done = tune(path, providers=("cpu",), budgets=LOOSE)
+        assert any("only variants that exist are tried" in note for note in done.notes)
+        assert {one.variant for one in done.tried} == {reading.read(path).variants[0].name}
+        again = tune(path, providers=("cpu",), budgets=LOOSE)
+        assert again.notes[0].startswith("found before on this machine")
+    later = tune(path, providers=("cpu",), budgets=LOOSE)
+    assert "int8-static" in {one.variant for one in later.tried}, "it can be changed now"
 
 
 def test_what_can_not_be_kept_beside_the_package_is_kept_elsewhere_and_said(
     network: Network, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([], []))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable, **_: ([], []))
     path = network()
     (path / "measured").write_text("a file where a folder should be")
     done = tune(path, providers=("cpu",))
     assert any("nothing can be written beside the package" in note for note in done.notes)
     assert memory.load(path, done.speed_key) == done
+
+
+def test_what_can_not_be_kept_anywhere_is_said(
+    network: Network, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable, **_: ([], []))
+    path = network()
+    (path / "measured").write_text("a file where a folder should be")
+    (tmp_path / "no-folder").write_text("")
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "no-folder"))
+    done = tune(path, providers=("cpu",))
+    assert "what was chosen could not be kept: edgekit.load doesn't take it" in done.notes
+    assert "what was found could not be kept: run again, the search begins anew" in done.notes
 
 
 def test_numbers_of_a_provider_of_its_own_are_judged_each(
@@ -286,7 +314,7 @@ def test_numbers_of_a_provider_of_its_own_are_judged_each(
     openvino = providers.find("openvino", library=str(openvino_library))
     monkeypatch.setattr(racing, "variant_call", by_library)
     monkeypatch.setattr(setting, "usable_providers", lambda asked: (CPU, openvino))
-    monkeypatch.setattr(making, "worth_making", lambda parent, usable: ([], []))
+    monkeypatch.setattr(making, "worth_making", lambda parent, usable, **_: ([], []))
     done = tune(network(), budgets=LOOSE)
     rows = [t for t in done.tried if t.session.provider == "openvino" and t.quality is not None]
     by_hint = {
@@ -351,17 +379,25 @@ def test_an_outline_makes_nothing(network: Network) -> None:
     assert {"int8-static", "int8-dynamic", "optimized"} <= names.keys()
     assert not names["int8-static"].there
     assert plan.total_s > plan.build_s > 0
+    assert names["int8-static-optimized"].only_after == "optimized"
+    following = sum(one.make_s for one in plan.planned if one.only_after)
+    assert plan.following_s == pytest.approx(following)
+    assert plan.build_s == pytest.approx(sum(one.make_s for one in plan.planned) - following)
     assert plan.evaluation.startswith("360 ")
 
 
 def test_a_variant_of_fixed_sizes_never_wins_unasked(network: Network) -> None:
     from edgekit.optimize import optimize
+    from edgekit.package.slim import slim
 
     path = network()
     optimize(path, name="batch-1", passes=["sizes"], sizes={"n": 1})
     plan = outline(path, providers=("cpu",))
     assert "batch-1" not in {planned.variant for planned in plan.planned}
     assert "batch-1 isn't tried: it takes n 1 alone" in plan.notes
+    slim(path, path.with_name("slim.edgekit"), variants=("batch-1",))
+    with pytest.raises(BadValue, match=r"every variant takes some sizes alone \(n 1\)"):
+        outline(path.with_name("slim.edgekit"), synthetic=True)
 
 
 def test_the_default_budget_is_what_the_cases_allow(network: Network) -> None:
@@ -376,5 +412,8 @@ def test_a_setting_knows_its_package(network: Network) -> None:
     known: Setting = prepare(network())
     assert known.package.name == "net"
     assert known.calibration_cases == 40
+    assert known.baseline == "the float variant"
+    integers = msgspec.structs.replace(known.parent, name="int8-static", precision="int8")
+    assert dataclasses.replace(known, parent=integers).baseline == "int8-static"
     with pytest.raises(BadValue, match="-3"):
         prepare(known.path, batch=-3)

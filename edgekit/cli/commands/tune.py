@@ -46,7 +46,8 @@ Examples:
     "time_limit_s",
     callback=seconds,
     metavar="TIME",
-    help="How long the search may take: 120s, 2m, 90.  [default: as long as it takes]",
+    help="How long the search may take: 120s, 2m, 90; the export of a TARGET before it doesn't "
+    "count.  [default: as long as it takes]",
 )
 @click.option(
     "--batch",
