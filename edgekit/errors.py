@@ -244,8 +244,9 @@ class ProviderUnavailable(EdgekitError):
 class ProviderUnfit(EdgekitError):
     def __init__(self, *, provider: str, variant: str, reason: str) -> None:
         super().__init__(
-            f"{variant} isn't run on {provider!r}: {reason}. Run it on 'cpu', or ask for another "
-            "variant.",
+            f"{variant} isn't run on {provider!r}: {reason}. "
+            + ("Ask" if provider == "cpu" else "Run it on 'cpu', or ask")
+            + " for another variant.",
             provider=provider,
             variant=variant,
             reason=reason,

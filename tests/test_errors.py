@@ -188,5 +188,12 @@ def test_optional_facts_leave_no_trace_in_the_sentence() -> None:
     assert "never replaced" in str(errors.WouldOverwrite(path="a", is_package=False))
 
 
+def test_what_is_not_run_on_the_processor_is_not_sent_there() -> None:
+    unfit = errors.ProviderUnfit(provider="cpu", variant="bf16", reason="it has no kernels for it")
+    assert (
+        str(unfit) == "bf16 isn't run on 'cpu': it has no kernels for it. Ask for another variant."
+    )
+
+
 def test_a_wrong_input_is_a_value_error_too() -> None:
     assert isinstance(errors.InputError(problem="x is missing."), ValueError)

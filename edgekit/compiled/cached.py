@@ -22,6 +22,7 @@ KINDS = {
     "digits": "data of the reference models, unpacked",
     "measured": "what was measured of packages that cannot be written",
     "originals": "where the originals of exported packages are to be found",
+    "peaks": "what this machine can do at the most, as it was measured",
     "reports": "full texts behind short errors",
     "weights": "reference models as they were trained here",
 }

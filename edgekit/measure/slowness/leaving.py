@@ -25,22 +25,23 @@ _SURE_US = 2.0
 """A profile counts in whole µs: a node that wins less may win nothing."""
 _SIDES = 2.0
 """A conversion, and values laid out anew: together about two passes over what goes through."""
-MIXED = "-mixed"
-"""What the name of a variant ends with that leaves such nodes in float."""
-MOST = 24
-"""How many are told a reader: what would win in more is better in float whole."""
+_MIXED = "-mixed"
+_MOST = 24
+"""How many are told, those that win most: what would win in more is better in float whole."""
 
 
 def left_in_float(
-    source: Any, parent: RanVariant, variant: RanVariant, *, most: int | None = MOST
+    source: Any, parent: RanVariant, variant: RanVariant, *, longer_us: float
 ) -> LeftInFloat | None:
-    """Find the nodes of a float model that would win time in float; None where too little.
+    """Find the nodes of a float model that would win time in float.
+
+    None where it is too little, or where the whole model in float would still be faster.
 
     Args:
         source: the float model that both are of.
         parent: its nodes as they ran, with owners.
         variant: the variant's.
-        most: how many groups of nodes are named at most, those that win most; None for all.
+        longer_us: how many µs a run of the variant takes more than one of the float model.
     """
     sides = [[node.owner for node in side.nodes] for side in (parent, variant)]
     groups = shared_groups(source, *sides)
@@ -54,9 +55,9 @@ def left_in_float(
         gain -= _SIDES * element_us * _through(nodes)
         if gain >= _SURE_US:
             won[group] = gain
-    best = sorted(won, key=lambda group: -won[group])[:most]
+    best = sorted(won, key=lambda group: -won[group])[:_MOST]
     total = sum(won[group] for group in best)
-    if total < _WORTH * sum(node.us for node in variant.nodes):
+    if total < max(longer_us, _WORTH * sum(node.us for node in variant.nodes)):
         return None
     named = [name for name in operators_of(source) if groups.get(name) in best]
     return LeftInFloat(tuple(named), total)
@@ -71,7 +72,7 @@ def quantize_options(recipe: Recipe, nodes: Sequence[str], *, name: str, of: str
         name: the variant's name; the new one has another.
         of: the variant that it was made from.
     """
-    mixed = f"{name.removesuffix(MIXED)}{MIXED}"
+    mixed = f"{name.removesuffix(_MIXED)}{_MIXED}"
     words = [
         "--scheme",
         recipe.scheme,

@@ -30,6 +30,7 @@ from edgekit.quantize.elements import (
     role_of,
     schema_of,
 )
+from edgekit.quantize.floats.batch_turns import keep_apart
 from edgekit.quantize.floats.formats import FP16, Format
 from edgekit.quantize.floats.masks import behind_softmax
 from edgekit.tensors import Array
@@ -172,6 +173,8 @@ class _Rewriting:
             self._add(node, role)
         del graph.node[:]
         graph.node.extend(self._nodes)
+        if self._to is FP16:
+            keep_apart(graph, halves=set(self._names.values()), taken=self._taken)
         rest = [value for value in graph.value_info if value.name not in self._floats]
         copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in rest]
         del graph.value_info[:]

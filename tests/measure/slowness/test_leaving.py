@@ -63,7 +63,7 @@ def integers(times: Mapping[str, float]) -> RanVariant:
 
 
 def test_what_costs_more_than_it_would_in_float_is_named_with_what_belongs_to_it() -> None:
-    found = left_in_float(SOURCE, FLOATS, integers({"first": 9.0, "second": 8.0}))
+    found = left_in_float(SOURCE, FLOATS, integers({"first": 9.0, "second": 8.0}), longer_us=0.0)
     assert found is not None
     # The activation goes with the convolution that has it in its float kernel. What is in float
     # already, however slow, can't be left there.
@@ -91,4 +91,12 @@ def test_the_command_keeps_what_was_left_in_float_already() -> None:
 )
 def test_what_wins_nothing_or_little_is_not_worth_a_try(first: float, second: float) -> None:
     made = integers({"first": first, "second": second})
-    assert left_in_float(SOURCE, FLOATS, made) is None
+    assert left_in_float(SOURCE, FLOATS, made, longer_us=0.0) is None
+
+
+@pytest.mark.parametrize(("longer_us", "told"), [(14.9, True), (15.1, False)])
+def test_what_would_still_be_slower_than_float_is_not_worth_a_try(
+    longer_us: float, told: bool
+) -> None:
+    made = integers({"first": 9.0, "second": 8.0})
+    assert (left_in_float(SOURCE, FLOATS, made, longer_us=longer_us) is not None) is told
