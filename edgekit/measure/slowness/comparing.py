@@ -17,8 +17,9 @@ from edgekit.measure.roofline.limits import Limit, Peaks, bound_of, limit_of, pa
 from edgekit.measure.slowness.leaving import left_in_float, quantize_options
 from edgekit.measure.slowness.ledger import added_nodes, ledger
 from edgekit.measure.slowness.listing import Listed
-from edgekit.measure.slowness.reasons import Difference, memory_bound, reasons_of, too_small
+from edgekit.measure.slowness.reasons import memory_bound, reasons_of, too_small
 from edgekit.measure.slowness.running import RanNode, RanVariant, run_profiled, with_owners
+from edgekit.measure.slowness.sentences import Difference
 from edgekit.measure.slowness.values import (
     ExplainedNode,
     LeftInFloat,

@@ -15,7 +15,6 @@ from edgekit.graph.work import Work  # noqa: E402
 from edgekit.measure.roofline.limits import Peaks  # noqa: E402
 from edgekit.measure.slowness.ledger import Entry, added_nodes, ledger  # noqa: E402
 from edgekit.measure.slowness.reasons import (  # noqa: E402
-    Difference,
     memory_bound,
     reasons_of,
     too_small,
@@ -26,6 +25,7 @@ from edgekit.measure.slowness.running import (  # noqa: E402
     with_owners,
     without_the_profile,
 )
+from edgekit.measure.slowness.sentences import Difference  # noqa: E402
 from edgekit.runtime.kernels import Kernel  # noqa: E402
 
 CPU = "CPUExecutionProvider"
