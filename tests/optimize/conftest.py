@@ -58,6 +58,24 @@ def operators() -> Callable[[Path], list[str]]:
 
 
 @pytest.fixture
+def loaded(
+    tmp_path: Path, operators: Callable[[Path], list[str]]
+) -> Callable[[Path, str], list[str]]:
+    """List the operators of what ONNX Runtime makes of a file at a graph level."""
+    import onnxruntime as ort
+
+    def load(path: Path, level: str) -> list[str]:
+        options = ort.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+        options.log_severity_level = 3
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return operators(tmp_path / "loaded.onnx")
+
+    return load
+
+
+@pytest.fixture
 def applied(
     tmp_path: Path,
     run: Callable[[Path, Arrays], Arrays],
