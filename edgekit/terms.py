@@ -67,7 +67,6 @@ Pass = Literal[
     "sizes",
     "constants",
     "batch-norm",
-    "scales",
     "layer-norm",
     "attention",
     "merge-products",
